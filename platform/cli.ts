@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+import { Command, InvalidArgumentError } from 'commander'
+import { demo } from './cli/demo.ts'
+import { forget } from './cli/forget.ts'
+import { migrateDatabase } from './cli/migrate.ts'
+import { start } from './cli/start.ts'
+import { status } from './cli/status.ts'
+import { type Role, roles } from './config.ts'
+import { StartupError } from './failures.ts'
+
+const wholeNumber = (text: string): number => {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.')
+  return value
+}
+
+const address = (text: string): string => {
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text))
+    throw new InvalidArgumentError('It must be an address such as http://127.0.0.1:3000.')
+  return new URL(text).origin
+}
+
+const role = (text: string, before: readonly Role[] | undefined): readonly Role[] => {
+  const found = roles.find((known) => known === text)
+  if (!found) throw new InvalidArgumentError(`It must be one of ${roles.join(', ')}.`)
+  return [...(before ?? []), found]
+}
+
+const program = new Command('orderlog')
+  .description(
+    'Event-sourced CQRS order platform. Every order, payment and stock movement is a fact in an append-only log.',
+  )
+  .configureHelp({ showGlobalOptions: true })
+  .addHelpText('after', '\nConfiguration is read from environment variables: see docs/configuration.md.')
+  .showHelpAfterError('(orderlog --help shows what there is)')
+
+program
+  .command('start')
+  .description('run the platform, or only the named roles, until SIGTERM or Ctrl-C')
+  .argument(
+    '[role...]',
+    `any of ${roles.join(', ')}; all of them when none is named (relay: with KAFKA_BROKERS only)`,
+    role,
+  )
+  .action(async (chosen: readonly Role[] | undefined) => start(chosen))
+
+program
+  .command('demo')
+  .description('run the platform with a small shop on it, and audit the books at the end')
+  .option('--orders <n>', 'stop after so many orders (default: go on until Ctrl-C)', wholeNumber)
+  .option('--rate <n>', 'shoppers per second (default: 20, or 60 with --orders)', wholeNumber)
+  .option('--json', 'print one JSON summary as the last line, and no pictures')
+  .option('--url <address>', 'send the shoppers to the platform that runs there, on the same engines', address)
+  .action(async (options: { orders?: number; rate?: number; json?: boolean; url?: string }) => demo(options))
+
+program
+  .command('migrate')
+  .description('bring the database schema up to date and exit')
+  .action(async () => migrateDatabase())
+
+program
+  .command('status')
+  .description('ask the running platform how it is')
+  .option('--json', 'print the answers as JSON')
+  .action(async (options: { json?: boolean }) => status(options))
+
+program
+  .command('forget')
+  .description("destroy the key of a customer's personal data, for ever")
+  .argument('<customer>', 'the id of the customer')
+  .action(async (customer: string) => forget(customer))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof StartupError)) throw error
+  console.error(`orderlog: ${error.message}`)
+  process.exitCode = 1
+}

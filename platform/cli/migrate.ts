@@ -1,0 +1,11 @@
+import { withDatabase } from '../compose-database.ts'
+import { readConfig } from '../config.ts'
+import { createLogger } from '../logging.ts'
+import { finishing } from './finishing.ts'
+
+/** `orderlog migrate`. `start` does the same by itself; this is for those who deploy in two steps. */
+export const migrateDatabase = async (): Promise<void> => {
+  const config = readConfig()
+  await finishing(config, () => withDatabase({ config, logger: createLogger(config.logLevel) }, async () => undefined))
+  console.log('The database schema is up to date.')
+}

@@ -1,0 +1,79 @@
+import { decodeEvent } from '../schemas/codec.ts'
+import { type Connections, type Opening, unlessAway } from './compose-opening.ts'
+import type { KafkaConfig } from './config.ts'
+import type { EventFeed } from './event-feed.ts'
+import type { EventStore } from './event-store.ts'
+import { fixFeedPartitions, readFeedPartitions } from './feed-partitions.ts'
+import type { HealthCheck } from './health.ts'
+import { openLeases } from './leases.ts'
+import { createLogEventFeed } from './log-event-feed.ts'
+import { partitionLogFeed } from './log-event-feed-partitions.ts'
+import { createPartitioning } from './partitioning.ts'
+
+/** Carries the log to the engine of the feed. */
+export interface Relay {
+  run(signal: AbortSignal): Promise<void>
+  readonly health: HealthCheck
+}
+
+export interface Feed {
+  readonly feed: EventFeed
+  /** Where a stream lies; undefined while the log is consumed as a whole. */
+  readonly partitionOf?: (stream: string) => number
+  /** When there is something to carry. */
+  readonly relay?: Relay
+  /** Of an engine of its own. */
+  readonly check?: HealthCheck
+}
+
+const openKafkaFeed = async (
+  { config, logger, metrics, lifecycle }: Opening,
+  kafkaConfig: KafkaConfig,
+  { database }: Connections,
+  { store, log, leases }: { store: EventStore; log: EventFeed; leases: ReturnType<typeof openLeases> },
+): Promise<Feed> => {
+  const { checkKafka, createKafka, kafkaHealth } = await import('./kafka-client.ts')
+  const { createKafkaEventFeed } = await import('./kafka-event-feed.ts')
+  const { createKafkaRelay } = await import('./kafka-relay.ts')
+  const { namespace } = config
+  const { partitions, replicationFactor, retentionMs } = kafkaConfig
+  const kafka = createKafka(kafkaConfig, { logger, clientId: namespace })
+  await unlessAway(() => checkKafka(kafka, kafkaConfig), 'projections and sagas', logger)
+  await fixFeedPartitions(database, partitions)
+  const feed = createKafkaEventFeed({ kafka, namespace, partitions, store, log, decode: decodeEvent, logger, metrics })
+  lifecycle.onStop('the event feed on Kafka', feed.close, { group: 'engines' })
+  const topic = { partitions, replicationFactor, retentionMs }
+  const relay = createKafkaRelay({ kafka, namespace, store, database, leases, logger, metrics, ...topic })
+  return {
+    feed,
+    partitionOf: createPartitioning(partitions).of,
+    relay: {
+      run: relay.run,
+      health: () => {
+        const { state, error } = relay.status()
+        return state === 'waiting' ? { ok: false, detail: error ?? 'no reason given' } : { ok: true }
+      },
+    },
+    check: kafkaHealth(kafkaConfig, logger),
+  }
+}
+
+/** The feed on the engine that the configuration chose, and what fills it. */
+export const openFeed = async (opening: Opening, on: Connections, store: EventStore): Promise<Feed> => {
+  const { config, logger, lifecycle } = opening
+  const leases = openLeases({ database: on.database, logger })
+  lifecycle.onStop('the leases', leases.close, { group: 'engines' })
+  const log = createLogEventFeed({ store, leases, decode: decodeEvent, logger })
+  lifecycle.onStop('the event feed', log.close, { group: 'engines' })
+  switch (config.eventFeed.kind) {
+    case 'log': {
+      // Consumers that have stood in partitions stay in them when Kafka is left.
+      const count = await readFeedPartitions(on.database)
+      if (count === undefined) return { feed: log }
+      const partitioning = createPartitioning(count)
+      return { feed: partitionLogFeed(log, partitioning), partitionOf: partitioning.of }
+    }
+    case 'kafka':
+      return openKafkaFeed(opening, config.eventFeed, on, { store, log, leases })
+  }
+}

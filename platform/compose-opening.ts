@@ -1,0 +1,47 @@
+import type { Clock } from './clock.ts'
+import type { Config, Role } from './config.ts'
+import type { Database } from './database.ts'
+import { EngineUnavailable } from './failures.ts'
+import type { HealthCheck } from './health.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Logger } from './logging.ts'
+import type { Metrics } from './metrics.ts'
+
+/** What it takes to open an engine. */
+export interface Opening {
+  readonly config: Config
+  readonly roles: readonly Role[]
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly lifecycle: Lifecycle
+  /** Aborted when the process is told to stop before it has started. */
+  readonly stopping: AbortSignal
+}
+
+export interface Connections {
+  /** For who writes: appends, projections, sagas. */
+  readonly database: Database
+  /** For queries of customers alone: however slow they get, appends and projections do not wait. */
+  readonly queries: Database
+}
+
+/** A store as writers have it and as queries have it, over connections of their own. */
+export interface Pair<Store, Checkpoints> {
+  readonly writing: Store
+  readonly asking: Store
+  /** When it is not PostgreSQL that has them. */
+  readonly checkpoints?: Checkpoints
+  /** Of an engine of its own. */
+  readonly check?: HealthCheck
+}
+
+/** What waits for an engine that is away: told of once, and gone on without it. */
+export const unlessAway = async (check: () => Promise<void>, without: string, logger: Logger): Promise<void> => {
+  try {
+    await check()
+  } catch (error) {
+    if (!(error instanceof EngineUnavailable)) throw error
+    logger.warn({ error: error.message }, `${without} wait until it answers`)
+  }
+}

@@ -1,0 +1,41 @@
+import type { CheckpointReader } from './checkpointed-store.ts'
+import { type Connections, type Opening, type Pair, unlessAway } from './compose-opening.ts'
+import type { Database } from './database.ts'
+import { createPostgresSearchIndex } from './postgres-search-index.ts'
+import type { SearchIndex } from './search-index.ts'
+
+export type Search = Pair<SearchIndex, { readonly products: CheckpointReader; readonly orders: CheckpointReader }>
+
+/** Search on the engine that the configuration chose. */
+export const openSearchIndex = async (
+  { config, logger, lifecycle }: Opening,
+  { database, queries }: Connections,
+): Promise<Search> => {
+  switch (config.search.kind) {
+    case 'postgres': {
+      const schemas = { products: 'product_search', orders: 'order_search' }
+      const on = (connections: Database) => createPostgresSearchIndex({ database: connections, schemas })
+      return { writing: on(database), asking: on(queries) }
+    }
+    case 'elasticsearch': {
+      const { openElasticsearch } = await import('./elasticsearch-client.ts')
+      const { checkElasticsearch, elasticsearchHealth } = await import('./elasticsearch-health.ts')
+      const { createElasticsearchSearchIndex } = await import('./elasticsearch-search-index.ts')
+      const { search, namespace: prefix } = config
+      const connect = () => {
+        const engine = openElasticsearch(search)
+        lifecycle.onStop('the connections to Elasticsearch', engine.close, { group: 'engines' })
+        return engine
+      }
+      const [writer, asker] = [connect(), connect()]
+      await unlessAway(() => checkElasticsearch(writer, search.url), 'search', logger)
+      const asking = createElasticsearchSearchIndex({ engine: asker, database: queries, prefix })
+      return {
+        writing: createElasticsearchSearchIndex({ engine: writer, database, prefix }),
+        asking,
+        checkpoints: asking,
+        check: elasticsearchHealth(asker),
+      }
+    }
+  }
+}

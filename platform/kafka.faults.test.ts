@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { orderTimeline } from '../projections/order-timeline.ts'
+import { createPostgresProjection } from '../projections/postgres-sink.ts'
+import type { Projection } from '../projections/projection.ts'
+import { sales } from '../projections/sales.ts'
+import { eventually } from '../test/support/eventually.ts'
+import { type KafkaRig, kafkaSuite, openKafkaRig, withoutKafka } from '../test/support/kafka.ts'
+import { orderLife } from '../test/support/order-events.ts'
+import { append } from '../test/support/projection-rig.ts'
+import { mayBreakServers, server } from '../test/support/servers.ts'
+
+const runs = mayBreakServers && !withoutKafka
+const name = mayBreakServers ? kafkaSuite('Kafka under faults') : 'Kafka (skipped: ORDERLOG_TEST_SERVERS is unset)'
+
+describe.skipIf(!runs)(name, () => {
+  let rig: KafkaRig
+  let all: readonly Projection[]
+  let relay: ReturnType<KafkaRig['startRelay']>
+  let orders = 0
+  beforeAll(async () => {
+    rig = await openKafkaRig()
+    all = [createPostgresProjection(rig.database, orderTimeline), createPostgresProjection(rig.database, sales)]
+    relay = rig.startRelay()
+    for (const member of [await rig.openMember(), await rig.openMember()]) rig.startProjectors(member, all)
+  })
+  afterAll(() => rig?.close())
+
+  const live = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index += 1) {
+      const life = orderLife({})
+      await append(rig.store, life.placed, life.confirmed)
+      orders += 1
+    }
+  }
+  const expectOnce = async (): Promise<void> => {
+    await rig.caughtUp(all, 120_000)
+    const [found] = await rig.database.query(
+      `select (select sum(orders)::integer from sales.days) as sold,
+         (select count(*)::integer from order_timeline.entries) as entries`,
+    )
+    expect(found).toEqual({ sold: orders, entries: 2 * orders })
+  }
+
+  test('killed: the log grows, the relay says that it waits, and everything catches up by itself', async () => {
+    await live(20)
+    await expectOnce()
+    await server('kill', 'kafka')
+    try {
+      await live(20)
+      await eventually(
+        async () => relay.status().state,
+        (state) => state === 'waiting',
+        { withinMs: 60_000 },
+      )
+    } finally {
+      await server('up', 'kafka')
+    }
+    await live(5)
+    await expectOnce()
+  })
+
+  test('hanging with its connections open: nothing waits for ever', async () => {
+    await live(20)
+    await expectOnce()
+    await server('pause', 'kafka')
+    try {
+      await live(20)
+      await eventually(
+        async () => relay.status().state,
+        (state) => state === 'waiting',
+        { withinMs: 120_000 },
+      )
+      await sleep(5_000)
+    } finally {
+      await server('resume', 'kafka')
+    }
+    await live(5)
+    await expectOnce()
+  })
+})

@@ -1,0 +1,110 @@
+import type { EventMetadata, StoredEvent } from '../schemas/envelope.ts'
+import type { Database, Statement } from './database.ts'
+
+/**
+ * A page ends with the event that takes its data and metadata beyond so many bytes (UTF-8 JSON): it is bounded by memory
+ * too, not by the number of events alone.
+ */
+export const maxPageBytes = 4_194_304
+
+/**
+ * A page is one row of eight texts: a row per event, and JSON parsed piece by piece, would cost the client twice as much.
+ * Names have no line break, and JSON between commas is JSON again.
+ */
+const pageOf = (condition: string, limit: string): string => `
+  select string_agg(e.position::text, E'\\n') as positions, string_agg(e.stream, E'\\n') as streams,
+    string_agg(e.revision::text, E'\\n') as revisions, string_agg(e.id::text, E'\\n') as ids,
+    string_agg(e.type, E'\\n') as types, string_agg(e.data::text, ',') as data,
+    string_agg(e.metadata::text, ',') as metadata,
+    string_agg((date_part('epoch', e.recorded_at) * 1000)::bigint::text, E'\\n') as times, max(e.upto) as bytes
+  from (
+    select e.*, sum(e.size) over (order by e.position rows unbounded preceding) as upto
+    from (
+      select *, octet_length(data::text) + octet_length(metadata::text) as size
+      from log.events where ${condition} order by position limit ${limit}
+    ) e
+    order by e.position
+  ) e
+  where e.upto - e.size < ${maxPageBytes}`
+
+/** $1 after, $2 limit */
+const pageStatement: Statement = { name: 'log_page', text: pageOf('position > $1', '$2') }
+/** $1 after, $2 limit, $3 last position, $4 types */
+const filteredPageStatement: Statement = {
+  name: 'log_filtered_page',
+  text: pageOf('position > $1 and position <= $3 and type = any ($4::text[])', '$2'),
+}
+
+interface Row {
+  readonly positions: string | null
+  readonly streams: string
+  readonly revisions: string
+  readonly ids: string
+  readonly types: string
+  readonly data: string
+  readonly metadata: string
+  /** Milliseconds since 1970. */
+  readonly times: string
+  readonly bytes: bigint
+}
+
+let lastTime = ''
+let lastIso = ''
+/** Events that were appended together share their time, so the last answer is kept. */
+const toIso = (time: string): string => {
+  if (time === lastTime) return lastIso
+  lastIso = new Date(Number(time)).toISOString()
+  lastTime = time
+  return lastIso
+}
+
+const toEvents = (row: Row, positions: string): StoredEvent[] => {
+  const streams = row.streams.split('\n')
+  const revisions = row.revisions.split('\n')
+  const ids = row.ids.split('\n')
+  const types = row.types.split('\n')
+  const times = row.times.split('\n')
+  const data = JSON.parse(`[${row.data}]`) as unknown[]
+  const metadata = JSON.parse(`[${row.metadata}]`) as EventMetadata[]
+  const at = <T>(column: readonly T[], index: number): T => {
+    const value = column[index]
+    if (value === undefined) throw new Error(`a page of the log that begins at ${positions.split('\n')[0]} is torn`)
+    return value
+  }
+  const events = positions.split('\n').map(
+    (position, index): StoredEvent => ({
+      position: BigInt(position),
+      stream: at(streams, index),
+      revision: BigInt(at(revisions, index)),
+      id: at(ids, index),
+      type: at(types, index),
+      data: at(data, index),
+      metadata: at(metadata, index),
+      recordedAt: toIso(at(times, index)),
+    }),
+  )
+  if (streams.length !== events.length || types.length !== events.length || data.length !== events.length)
+    throw new Error(`a page of the log that begins at ${events[0]?.position} is torn`)
+  return events
+}
+
+/** What was found, and whether there may be more of it: the page is full, of events or of bytes. */
+export interface Found {
+  readonly events: readonly StoredEvent[]
+  readonly full: boolean
+}
+
+/** Reads events after a position, of one stretch and some types if they are given. */
+export const readPage = async (
+  database: Database,
+  after: bigint,
+  limit: number,
+  only?: { readonly upTo: bigint; readonly types: readonly string[] },
+): Promise<Found> => {
+  const [row] = await (only
+    ? database.execute<Row>(filteredPageStatement, [after, limit, only.upTo, only.types])
+    : database.execute<Row>(pageStatement, [after, limit]))
+  if (!row || row.positions === null) return { events: [], full: false }
+  const events = toEvents(row, row.positions)
+  return { events, full: events.length === limit || row.bytes >= BigInt(maxPageBytes) }
+}

@@ -1,0 +1,40 @@
+import type { Database, Statement } from './database.ts'
+import type { EventStore } from './event-store.ts'
+import { createReadHistory } from './postgres-event-store-read-history.ts'
+import { readPage } from './postgres-event-store-read-page.ts'
+import { createReadStream } from './postgres-event-store-read-stream.ts'
+
+const headStatement: Statement = { name: 'log_head', text: 'select coalesce(max(position), 0) as head from log.events' }
+const identityStatement: Statement = { name: 'log_identity', text: 'select id from log.identity' }
+
+/** A filtered page looks at so many positions at most: a rare type costs many short statements, not an endless one. */
+const stretch = 10_000n
+
+export const createReads = (database: Database): Omit<EventStore, 'append' | 'subscribe'> => {
+  const head = async (): Promise<bigint> => {
+    const [row] = await database.execute<{ head: bigint }>(headStatement)
+    return row?.head ?? 0n
+  }
+  return {
+    readStream: createReadStream(database),
+    readHistory: createReadHistory(database),
+    readAll: async ({ after, limit, types }) => {
+      if (!types) {
+        const { events } = await readPage(database, after, limit)
+        return { events, position: events.at(-1)?.position ?? after }
+      }
+      // The head is read first: the log up to it never changes, and nothing is claimed to have been seen beyond it.
+      const end = await head()
+      const upTo = end < after + stretch ? end : after + stretch
+      if (upTo <= after) return { events: [], position: after }
+      const { events, full } = await readPage(database, after, limit, { upTo, types })
+      return { events, position: full ? (events.at(-1)?.position ?? upTo) : upTo }
+    },
+    head,
+    identity: async () => {
+      const [row] = await database.execute<{ id: string }>(identityStatement)
+      if (!row) throw new Error('log.identity is empty')
+      return row.id
+    },
+  }
+}

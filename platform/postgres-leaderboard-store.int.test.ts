@@ -1,0 +1,12 @@
+import { randomUUID } from 'node:crypto'
+import { openTestDatabase } from '../test/support/postgres.ts'
+import { describeLeaderboardStore } from './leaderboard-store.contract.ts'
+import { createPostgresLeaderboardStore } from './postgres-leaderboard-store.ts'
+
+describeLeaderboardStore('postgres', async ({ clock }) => {
+  const { database, drop } = await openTestDatabase()
+  const store = createPostgresLeaderboardStore({ database, schema: 'leaderboards', clock })
+  const identity = randomUUID()
+  await Promise.all([store.prepare(identity), store.prepare(identity)])
+  return { store, close: drop }
+})

@@ -1,0 +1,12 @@
+import { readFileSync } from 'node:fs'
+
+/**
+ * Reads SQL that lives beside a module and names its schema `{schema}`.
+ *
+ * @param module the module's `import.meta.url`
+ * @throws RangeError when the name of the schema is not a plain identifier
+ */
+export const sqlBeside = (module: string, file: string, schema: string): string => {
+  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) throw new RangeError(`"${schema}" is not a name for a schema`)
+  return readFileSync(new URL(file, module), 'utf8').replaceAll('{schema}', schema)
+}

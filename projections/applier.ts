@@ -1,0 +1,163 @@
+import type { Database, Queryable } from '../platform/database.ts'
+import type { FeedEvent } from '../platform/event-feed.ts'
+import type { Logger } from '../platform/logging.ts'
+import { pause } from '../platform/pause.ts'
+import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
+import { type Failure, loadParkedStreams, ParkedStreamsChanged, parkBehind, parkFailed } from './parking.ts'
+import type { Projection } from './projection.ts'
+import { type ErrorPolicy, judge } from './verdict.ts'
+
+/** The projection cannot go on, and why, in one sentence for the operator. */
+export class ProjectionStopped extends Error {}
+
+/** Events of one partition, the checkpoint before and after them. */
+interface Stretch {
+  readonly events: readonly FeedEvent[]
+  readonly to: bigint
+}
+
+/** The second half on top of the first: whoever takes the last one first keeps the order. */
+const halves = ({ events, to }: Stretch): [Stretch, Stretch] => {
+  const middle = events.length >>> 1
+  const first = events.slice(0, middle)
+  return [
+    { events: events.slice(middle), to },
+    { events: first, to: first.at(-1)?.stored.position ?? to },
+  ]
+}
+
+export interface Applier {
+  /** Learns what is parked; to be called before the first stretch and after a fence. */
+  load(): Promise<void>
+  /** Parked events of the projection, as far as this process knows. */
+  parkedEvents(): number
+  /** Applies a stretch whole, or up to where it was fenced or aborted. @throws ProjectionStopped */
+  apply(
+    partition: number,
+    from: bigint,
+    stretch: Stretch,
+    signal: AbortSignal,
+  ): Promise<'applied' | 'fenced' | 'aborted'>
+}
+
+/**
+ * Applies stretches of the log so that an event that fails costs its neighbours nothing.
+ *
+ * A stretch: tried as a whole -> applied | fenced | failed. A failed one is halved, the first half first, each with its
+ * own step of the checkpoint, down to the single event at fault. That one is tried a bounded number of times and then
+ * parked together with its step of the checkpoint; later events of its stream are parked behind it. What is not the
+ * event's fault (an engine that is away, code that is too old) is waited for and parks nothing.
+ */
+export const createApplier = (deps: {
+  readonly projection: Projection
+  readonly database: Database
+  readonly policy: ErrorPolicy
+  readonly logger: Logger
+  /** Told every step of a checkpoint, once committed. */
+  readonly onStep: (partition: number, position: bigint) => void
+  /** Told the reason when it begins to wait, and undefined when it goes on. */
+  readonly onWait: (reason: string | undefined) => void
+}): Applier => {
+  const { projection, database, policy, logger, onStep, onWait } = deps
+  const { name, sink } = projection
+  let parked = new Map<string, number>()
+
+  const attempt = async (partition: number, from: bigint, { events, to }: Stretch): Promise<'applied' | 'fenced'> => {
+    const free: RecordedEvent[] = []
+    const behind: StoredEvent[] = []
+    for (const event of events)
+      if (parked.has(event.stored.stream)) behind.push(event.stored)
+      else free.push(event.recorded())
+    if (behind.length === 0) return sink.apply({ partition, events: free, from, to })
+    const record = (transaction: Queryable) => parkBehind(transaction, name, partition, behind)
+    const skipped = behind.map((stored) => stored.position)
+    const outcome = await sink.apply({ partition, events: free, from, to, record, skipped })
+    if (outcome === 'applied') for (const { stream } of behind) parked.set(stream, (parked.get(stream) ?? 0) + 1)
+    return outcome
+  }
+
+  const park = async (
+    partition: number,
+    from: bigint,
+    { events: [event], to }: Stretch,
+    failure: Failure,
+  ): Promise<'applied' | 'fenced'> => {
+    if (!event) throw new Error('there is nothing to park')
+    const { stored } = event
+    if (parked.size >= policy.maxParkedStreams)
+      throw new ProjectionStopped(
+        `${name} has parked events of ${parked.size} streams, and ${stored.type} at position ${stored.position} failed too: ${String(failure.error)}`,
+      )
+    const record = (transaction: Queryable) => parkFailed(transaction, name, partition, stored, failure)
+    const outcome = await sink.apply({ partition, events: [], from, to, record, skipped: [stored.position] })
+    if (outcome === 'fenced') return outcome
+    parked.set(stored.stream, 1)
+    logger.error(
+      { projection: name, stream: stored.stream, position: stored.position.toString(), err: failure.error },
+      'an event was parked; later events of its stream wait behind it',
+    )
+    return outcome
+  }
+
+  const applyAll = async (
+    partition: number,
+    start: bigint,
+    whole: Stretch,
+    signal: AbortSignal,
+  ): Promise<'applied' | 'fenced' | 'aborted'> => {
+    const left = [whole]
+    let from = start
+    let attempts = 0
+    let waits = 0
+    let condemned: Failure | undefined
+    for (let stretch = left.pop(); stretch; stretch = left.pop()) {
+      try {
+        const outcome = condemned
+          ? await park(partition, from, stretch, condemned)
+          : await attempt(partition, from, stretch)
+        if (outcome === 'fenced') return outcome
+        from = stretch.to
+        onStep(partition, from)
+        if (waits > 0) onWait(undefined)
+        attempts = 0
+        waits = 0
+        condemned = undefined
+        continue
+      } catch (error) {
+        if (error instanceof ProjectionStopped) throw error
+        const verdict = judge(error, { events: stretch.events.length, attempts: attempts + 1, waits }, policy)
+        // Parking itself must not be what fails; it is not the event's fault either.
+        if (condemned && verdict.do !== 'wait') throw error
+        switch (verdict.do) {
+          case 'halve':
+            left.push(...halves(stretch))
+            continue
+          case 'park':
+            condemned = { error, attempts: attempts + 1 }
+            break
+          case 'retry':
+            if (error instanceof ParkedStreamsChanged) parked = await loadParkedStreams(database, name)
+            else attempts += 1
+            await pause(verdict.afterMs, signal)
+            break
+          case 'wait':
+            onWait(verdict.reason)
+            waits += 1
+            await pause(verdict.afterMs, signal)
+            break
+        }
+        left.push(stretch)
+      }
+      if (signal.aborted) return 'aborted'
+    }
+    return 'applied'
+  }
+
+  return {
+    load: async () => {
+      parked = await loadParkedStreams(database, name)
+    },
+    parkedEvents: () => [...parked.values()].reduce((sum, events) => sum + events, 0),
+    apply: applyAll,
+  }
+}

@@ -1,0 +1,164 @@
+import type { Queryable } from '../platform/database.ts'
+import type { StoredEvent } from '../schemas/envelope.ts'
+
+/** Why an event is parked. */
+export interface Failure {
+  readonly error: unknown
+  readonly attempts: number
+}
+
+/** Another process emptied a stream's parking while its next event was about to be parked behind. */
+export class ParkedStreamsChanged extends Error {}
+
+const toJson = (stored: StoredEvent) => ({
+  ...stored,
+  revision: stored.revision.toString(),
+  position: stored.position.toString(),
+})
+
+/** Message, SQLSTATE and stack of whatever was thrown. */
+const particulars = (error: unknown): [string, string | null, string | null] => {
+  if (!(error instanceof Error)) return [String(error), null, null]
+  const { code } = error as { code?: unknown }
+  // U+0000 may stand in a message and fits in no text of PostgreSQL: parking must not fail over what it reports.
+  const clean = (words: string): string => words.replaceAll('\u0000', '\uFFFD')
+  const sqlstate = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null
+  return [clean(error.message), sqlstate, error.stack === undefined ? null : clean(error.stack)]
+}
+
+/** The streams of a projection that have parked events, and how many events that is. */
+export const loadParkedStreams = async (database: Queryable, projection: string): Promise<Map<string, number>> => {
+  const rows = await database.query<{ stream: string; events: number }>(
+    'select stream, count(*)::integer as events from platform.parked_events where projection = $1 group by stream',
+    [projection],
+  )
+  return new Map(rows.map((row) => [row.stream, row.events]))
+}
+
+/** Forgets everything that a projection has parked: it begins anew. */
+export const forgetParked = async (transaction: Queryable, projection: string): Promise<void> => {
+  await transaction.query('delete from platform.parked_events where projection = $1', [projection])
+}
+
+/**
+ * Whether a sink still waits for an event that is parked no more: it was put back to a state before that event came
+ * late, and the event would never come again. Late events leave the sink's memory first and the parking afterwards.
+ */
+export const missesLateEvents = async (
+  database: Queryable,
+  projection: string,
+  skipped: () => Promise<readonly bigint[]>,
+): Promise<boolean> => {
+  const before = await skipped()
+  if (before.length === 0) return false
+  const parked = await database.query<{ position: bigint }>(
+    'select position from platform.parked_events where projection = $1 and position = any ($2::bigint[])',
+    [projection, before],
+  )
+  const known = new Set(parked.map(({ position }) => position))
+  const unknown = before.filter((position) => !known.has(position))
+  if (unknown.length === 0) return false
+  const still = new Set(await skipped())
+  return unknown.some((position) => still.has(position))
+}
+
+/** Parks an event that failed. */
+export const parkFailed = async (
+  transaction: Queryable,
+  projection: string,
+  partition: number,
+  stored: StoredEvent,
+  { error, attempts }: Failure,
+): Promise<void> => {
+  await transaction.query(
+    `insert into platform.parked_events
+       (projection, stream, revision, position, partition, event, status, error, sqlstate, stack, attempts)
+     values ($1, $2, $3, $4, $5, $6, 'failed', $7, $8, $9, $10)
+     on conflict (projection, stream, revision) do update set status = 'failed', error = excluded.error,
+       sqlstate = excluded.sqlstate, stack = excluded.stack, attempts = parked_events.attempts + excluded.attempts,
+       last_at = now()`,
+    [
+      projection,
+      stored.stream,
+      stored.revision,
+      stored.position,
+      partition,
+      JSON.stringify(toJson(stored)),
+      ...particulars(error),
+      attempts,
+    ],
+  )
+}
+
+/**
+ * Parks events behind the parked ones of their streams.
+ *
+ * @throws ParkedStreamsChanged when a stream has none any more: its events can be applied after all
+ */
+export const parkBehind = async (
+  transaction: Queryable,
+  projection: string,
+  partition: number,
+  events: readonly StoredEvent[],
+): Promise<void> => {
+  const parked = await transaction.query(
+    `insert into platform.parked_events (projection, stream, revision, position, partition, event, status)
+     select $1, e.event->>'stream', (e.event->>'revision')::bigint, (e.event->>'position')::bigint, $2, e.event, 'behind'
+     from json_array_elements($3) as e(event)
+     where exists (select 1 from platform.parked_events p where p.projection = $1 and p.stream = e.event->>'stream')
+     on conflict (projection, stream, revision) do update set last_at = now()
+     returning 1`,
+    [projection, partition, JSON.stringify(events.map(toJson))],
+  )
+  if (parked.length < events.length) throw new ParkedStreamsChanged()
+}
+
+export interface ParkedRow {
+  readonly revision: bigint
+  readonly partition: number
+  readonly event: unknown
+}
+
+/** The first parked events of a stream, in order. */
+export const readParkedStream = (
+  database: Queryable,
+  projection: string,
+  stream: string,
+  limit: number,
+): Promise<ParkedRow[]> =>
+  database.query<ParkedRow>(
+    `select revision, partition, event from platform.parked_events
+     where projection = $1 and stream = $2 order by revision limit $3`,
+    [projection, stream, limit],
+  )
+
+/** Takes events out of the parking. @throws ParkedStreamsChanged when somebody else took one of them meanwhile */
+export const drainParked = async (
+  transaction: Queryable,
+  projection: string,
+  stream: string,
+  parked: readonly ParkedRow[],
+): Promise<void> => {
+  const gone = await transaction.query(
+    `delete from platform.parked_events where projection = $1 and stream = $2 and revision = any ($3::bigint[])
+     returning 1`,
+    [projection, stream, parked.map((row) => row.revision)],
+  )
+  if (gone.length < parked.length) throw new ParkedStreamsChanged()
+}
+
+/** Notes one more attempt that failed. */
+export const failedAgain = async (
+  database: Queryable,
+  projection: string,
+  stream: string,
+  revision: bigint,
+  error: unknown,
+): Promise<void> => {
+  await database.query(
+    `update platform.parked_events set status = 'failed', error = $4, sqlstate = $5, stack = $6,
+       attempts = attempts + 1, last_at = now()
+     where projection = $1 and stream = $2 and revision = $3`,
+    [projection, stream, revision, ...particulars(error)],
+  )
+}

@@ -1,0 +1,64 @@
+import type { BeginAnew } from '../platform/checkpointed-store.ts'
+import type { Queryable } from '../platform/database.ts'
+import type { RecordedEvent } from '../schemas/envelope.ts'
+
+/**
+ * Book-keeping about parked events that belongs to a change of a read model. A sink in PostgreSQL runs it in the
+ * transaction of the effect, after the checkpoint is locked; any other sink runs it on the database before its effect.
+ */
+export type Bookkeeping = (transaction: Queryable) => Promise<void>
+
+/** A stretch of one partition on its way into a read model. */
+export interface SinkBatch {
+  readonly partition: number
+  /** In log order, only those that the projection handles; often none, when only the checkpoint moves. */
+  readonly events: readonly RecordedEvent[]
+  /** Where the checkpoint must stand, or the batch is fenced. */
+  readonly from: bigint
+  readonly to: bigint
+  readonly record?: Bookkeeping | undefined
+  /** Positions of events that are gone past because they are parked. */
+  readonly skipped?: readonly bigint[] | undefined
+}
+
+/**
+ * Where a projection's effect goes. The checkpoint commits with the effect, by compare-and-set, so that two writers at
+ * once never apply an event twice: the late one is `fenced` and nothing of its batch remains. When `apply` throws,
+ * nothing of the batch remains either.
+ */
+export interface ProjectionSink {
+  /**
+   * Creates what the sink writes to, and learns the log that new checkpoints stand in. Comes first; harmless when
+   * repeated, also by several processes at once.
+   *
+   * @param anew for a sink that can lose what it held, and then begins anew
+   */
+  prepare(logIdentity: string, anew?: BeginAnew): Promise<void>
+  /** The stored checkpoint of a partition; 0n of the present log when there is none. */
+  checkpoint(partition: number): Promise<{ readonly position: bigint; readonly logIdentity: string }>
+  apply(batch: SinkBatch): Promise<'applied' | 'fenced'>
+  /** Applies formerly parked events, which the checkpoint has passed; it does not move. Excludes `apply` meanwhile. */
+  applyLate(batch: Omit<SinkBatch, 'from' | 'to' | 'skipped'>): Promise<void>
+  /** Empties the read model and sets its checkpoints to 0 of the present log, in one step. */
+  reset(record?: Bookkeeping): Promise<void>
+  /** Of a sink that can lose data: whether it still holds what it was prepared with. */
+  readonly intact?: (() => Promise<boolean>) | undefined
+  /** Of a sink that remembers which events it was taken past: the positions of those that have not come late yet. */
+  readonly skipped?: (() => Promise<readonly bigint[]>) | undefined
+}
+
+/** A read model: which events make it and where it lives. */
+export interface Projection {
+  /** Names the consumer, its checkpoints and its PostgreSQL schema: `order_details`. */
+  readonly name: string
+  /** Raised whenever the same log would give other rows; tables of another version are rebuilt, never mixed. */
+  readonly version: number
+  /** Stored names that it handles, every version of each; see `namesOf`. */
+  readonly types: readonly string[]
+  readonly sink: ProjectionSink
+  /**
+   * Told events that it handles and that will probably be applied next, while the sink is still busy: for work that
+   * changes nothing. Never throws.
+   */
+  readonly anticipate?: ((events: readonly RecordedEvent[]) => void) | undefined
+}

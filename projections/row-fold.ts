@@ -1,0 +1,102 @@
+import type { Statement, Transaction } from '../platform/database.ts'
+import type { RecordedEvent } from '../schemas/envelope.ts'
+import type { DomainEvent } from '../schemas/events.ts'
+
+/** A table of which every row is folded from one stream; each also has that stream's `revision` and `position`. */
+export interface RowTable {
+  readonly table: string
+  readonly key: string
+  /** SQL type of every column, the key included; the names are those of the row in code. */
+  readonly columns: Readonly<Record<string, string>>
+}
+
+/** The row as evolve sees it; the last event's place in its stream and in the log is added when it is written. */
+type Written<Row> = Row & { readonly revision: string; readonly position: string }
+
+const stamps = { revision: 'bigint', position: 'bigint' }
+
+interface RowStatements {
+  /** Rows of some keys, as JSON. */
+  readonly load: Statement
+  /** Many rows at once, new or not. */
+  readonly save: Statement
+}
+
+const writeStatements = (schema: string, { table, key, columns }: RowTable): RowStatements => {
+  const all = { ...columns, ...stamps }
+  const names = Object.keys(all)
+  const definition = Object.entries(all).map(([name, type]) => `${name} ${type}`)
+  const assignments = names.filter((name) => name !== key).map((name) => `${name} = excluded.${name}`)
+  return {
+    load: {
+      name: `${schema}_load`,
+      text: `select to_json(r) as row from (select ${Object.keys(columns).join(', ')} from ${schema}.${table}
+        where ${key} = any ($1::${columns[key]}[])) r`,
+    },
+    save: {
+      name: `${schema}_save`,
+      text: `insert into ${schema}.${table} (${names.join(', ')})
+        select ${names.join(', ')} from json_to_recordset($1) as r(${definition.join(', ')})
+        on conflict (${key}) do update set ${assignments.join(', ')}`,
+    },
+  }
+}
+
+/** The statements of a table for any schema it is built in. */
+export const rowStatements = (table: RowTable): ((schema: string) => RowStatements) => {
+  const known = new Map<string, RowStatements>()
+  return (schema) => {
+    const statements = known.get(schema) ?? writeStatements(schema, table)
+    known.set(schema, statements)
+    return statements
+  }
+}
+
+/** Rows of one statement: the server writes some while the next are put into words. */
+const rowsPerSave = 250
+
+/**
+ * Folds a batch into a table with few statements: rows of streams that began earlier are loaded at once, those whose
+ * first event is in the batch need not be; each is written once.
+ *
+ * @param keyOf the key of an event's row; one stream has one key
+ */
+export const foldRows = async <Row extends object, Event extends RecordedEvent<DomainEvent>>(
+  transaction: Transaction,
+  statements: RowStatements,
+  fold: {
+    readonly events: readonly Event[]
+    readonly keyOf: (event: Event) => string
+    readonly keyOfRow: (row: Row) => string
+    readonly evolve: (row: Row | undefined, event: Event) => Row
+  },
+): Promise<void> => {
+  if (fold.events.length === 0) return
+  const started = new Set<string>()
+  const missing = new Set<string>()
+  for (const event of fold.events) {
+    const key = fold.keyOf(event)
+    if (event.revision === 0n) started.add(key)
+    else if (!started.has(key)) missing.add(key)
+  }
+  const rows = new Map<string, Row>()
+  if (missing.size > 0)
+    for (const { row } of await transaction.execute<{ row: Row }>(statements.load, [[...missing]]))
+      rows.set(fold.keyOfRow(row), row)
+
+  const last = new Map<string, Event>()
+  for (const event of fold.events) {
+    const key = fold.keyOf(event)
+    rows.set(key, fold.evolve(rows.get(key), event))
+    last.set(key, event)
+  }
+  const written: Written<Row>[] = []
+  for (const [key, event] of last) {
+    const row = rows.get(key)
+    if (row) written.push({ ...row, revision: event.revision.toString(), position: event.position.toString() })
+  }
+  const saves: Promise<unknown>[] = []
+  for (let index = 0; index < written.length; index += rowsPerSave)
+    saves.push(transaction.execute(statements.save, [JSON.stringify(written.slice(index, index + rowsPerSave))]))
+  await Promise.all(saves)
+}

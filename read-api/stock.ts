@@ -1,0 +1,42 @@
+import type { Statement } from '../platform/database.ts'
+import type { HttpServer } from '../platform/http-server.ts'
+import { SkuParams, WaitQuery } from '../schemas/queries.ts'
+import type { ReadApiDependencies } from './dependencies.ts'
+import { addReadRoute } from './route.ts'
+
+interface Row {
+  readonly sku: string
+  readonly on_hand: bigint
+  readonly reserved: bigint
+  readonly available: bigint
+  readonly updated_at: string
+  readonly revision: bigint
+}
+
+const statement: Statement = {
+  name: 'stock',
+  text: 'select sku, on_hand, reserved, available, updated_at, revision from stock_levels.stock where sku = $1',
+}
+
+/** `GET /v1/stock/:sku`, in units. */
+export const registerStock = (server: HttpServer, deps: ReadApiDependencies): void => {
+  addReadRoute(server, deps, '/v1/stock/:sku', {
+    params: SkuParams,
+    query: WaitQuery,
+    projections: ['stock_levels'],
+    answer: async ({ params, reply, missing }) => {
+      const [row] = await deps.database.execute<Row>(statement, [params.sku])
+      if (!row) throw missing('stock-not-found')
+      reply.header('ETag', `"${row.revision}"`)
+      return {
+        sku: row.sku,
+        revision: String(row.revision),
+        // A stock of one SKU is capped at 10^12 units: a double holds it exactly.
+        onHandUnits: Number(row.on_hand),
+        reservedUnits: Number(row.reserved),
+        availableUnits: Number(row.available),
+        updatedAt: row.updated_at,
+      }
+    },
+  })
+}

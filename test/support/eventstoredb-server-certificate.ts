@@ -1,0 +1,22 @@
+/** A self-signed certificate for 127.0.0.1 and localhost, known to everybody and good for nothing but tests. */
+export const testCertificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg1xngz3L8CnxSfDry
+xQgLZ0Y6jwHnjn/lMopb7PatnAKhRANCAAQdnCe+DojASvhiY9E9iR9jTsWjf2b6
+LwxKsun0MmKH3qxyOZa7Zn2hELMSJrIS1O1+VNQ7ox+bhWre2oy6ngE4
+-----END PRIVATE KEY-----
+`,
+  certificate: `-----BEGIN CERTIFICATE-----
+MIIBujCCAV+gAwIBAgIUCCEyGuFA0R2cVlVe0MkAQC9MUTswCgYIKoZIzj0EAwIw
+IzEhMB8GA1UEAwwYRXZlbnRTdG9yZURCIHRlc3Qgc2VydmVyMCAXDTI2MTEyMTA2
+NTY1MloYDzIxMjYxMDI4MDY1NjUyWjAjMSEwHwYDVQQDDBhFdmVudFN0b3JlREIg
+dGVzdCBzZXJ2ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQdnCe+DojASvhi
+Y9E9iR9jTsWjf2b6LwxKsun0MmKH3qxyOZa7Zn2hELMSJrIS1O1+VNQ7ox+bhWre
+2oy6ngE4o28wbTAdBgNVHQ4EFgQUFLkRmfeuLWqRrQrohcZ7/BLmQVAwHwYDVR0j
+BBgwFoAUFLkRmfeuLWqRrQrohcZ7/BLmQVAwDwYDVR0TAQH/BAUwAwEB/zAaBgNV
+HREEEzARhwR/AAABgglsb2NhbGhvc3QwCgYIKoZIzj0EAwIDSQAwRgIhAKe2RUba
+2rZGELkVdx0+40HbkyvGfJ6i9OzfkXkmTE7/AiEA18ecxc+AYT/Lm3f7AxHecjBl
+WakSmpma9QR5KaE+8NE=
+-----END CERTIFICATE-----
+`,
+}
