@@ -3,6 +3,7 @@ import type { Database } from './database.ts'
 import { movePlace, readPlace, readPlaces } from './elasticsearch-checkpoints.ts'
 import { type Elasticsearch, IndexMissing } from './elasticsearch-client.ts'
 import { createGenerations, type IndexShape, writesOf } from './elasticsearch-generations.ts'
+import { isSealed } from './partitioning.ts'
 
 /** Somebody else has made the change that was to be made. */
 class NotOurs extends Error {}
@@ -99,7 +100,8 @@ export const createElasticsearchCollection = <Batch extends StoreBatch>(deps: {
       })
     },
     checkpoints: async (consumer) => {
-      const places = await readPlaces(engine, alias, consumer)
+      // Sealed: the partitions have gone on from there.
+      const places = (await readPlaces(engine, alias, consumer)).filter(({ position }) => !isSealed(BigInt(position)))
       // Read before the refresh: all that was written up to them is then visible.
       if (places.some((place) => !place.searchable)) await refresh(alias)
       return places.map(({ partition, position, updatedAt }) => ({ partition, position: BigInt(position), updatedAt }))

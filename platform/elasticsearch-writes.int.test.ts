@@ -11,6 +11,7 @@ import { keyOf, orderDocument, orderIdOf } from '../test/support/search-orders.t
 import { writeDocuments } from './elasticsearch-bulk.ts'
 import { writesOf } from './elasticsearch-generations.ts'
 import { indexedOrder } from './elasticsearch-order-documents.ts'
+import { seal } from './partitioning.ts'
 import type { OrderBatch, OrderDocument } from './search-index.ts'
 
 const identity = randomUUID()
@@ -89,6 +90,13 @@ describe.skipIf(!elasticsearchUrl)(`writes to Elasticsearch (${skippedWithoutEla
       [70, 71n],
     ])
     expect(Date.parse(places[0]?.updatedAt ?? '')).toBeGreaterThan(0)
+  })
+
+  it('do not tell the checkpoint of the whole log once the partitions have gone on from there', async () => {
+    await apply(0n, [orderDocument(0)], { to: seal(7n) })
+    await apply(0n, [orderDocument(1)], { partition: 1, to: 9n })
+    const places = await test.index.orders.checkpoints(consumer)
+    expect(places.map(({ partition, position }) => [partition, position])).toEqual([[1, 9n]])
   })
 
   it('cost the other documents nothing when one is refused, and leave the checkpoint where it is', async () => {

@@ -53,6 +53,20 @@ export interface GroupMember {
 const heartbeatMs = 500
 const hintEveryMs = 2_000
 const goodbyeMs = 5_000
+/** How long the group may leave us without a new assignment: longer than it waits for its slowest member. */
+const unassignedMs = 45_000
+
+/** The broker's answers upon which the client joins its group again. */
+const rejoining = new Set([
+  'REBALANCE_IN_PROGRESS',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+])
+const joinsAgain = (error: unknown): boolean =>
+  error instanceof Error && 'type' in error && typeof error.type === 'string' && rejoining.has(error.type)
+const isClients = (error: unknown): boolean => error instanceof Error && error.name.startsWith('KafkaJS')
+const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
 
 /**
  * A member of a consumer group, with the client's push turned into our pull.
@@ -90,11 +104,13 @@ export const createGroupMember = (deps: {
   let out: Offer | undefined
   let outSettled: Promise<unknown> = Promise.resolve()
   let current: { readonly round: Round; readonly end: AbortController } | undefined
+  let retiredAt = 0
   let failure: Error | undefined
   let closed = false
   let wake = (): void => undefined
 
   const retire = (): void => {
+    if (!current?.round.over.aborted) retiredAt = performance.now()
     current?.end.abort()
     for (const { settle } of offers.splice(0)) settle('withdrawn')
     wake()
@@ -141,14 +157,12 @@ export const createGroupMember = (deps: {
     } catch (error) {
       if (current?.round === mine) retire()
       await worked(payload)
-      // The client must not take it for a failure of its own; what is amiss shows elsewhere, or is the end of a round.
       if (error instanceof RoundOver) return
-      if (!(error instanceof Error && error.name.startsWith('KafkaJS'))) {
-        failure = error instanceof Error ? error : new Error(String(error))
-        wake()
-        return
-      }
-      throw error
+      // The client joins again by itself, which begins a round.
+      if (joinsAgain(error)) throw error
+      // With anything else it would fetch on as the same member, and no round would ever begin: a new member must.
+      failure = isClients(error) ? kafkaUnavailable(error) : toError(error)
+      wake()
     }
   }
 
@@ -214,6 +228,8 @@ export const createGroupMember = (deps: {
       const tooLong = pause(timeoutMs, AbortSignal.any([signal, timer.signal])).then(() => false)
       const inTime = await Promise.race([woken, tooLong]).finally(() => timer.abort())
       if (failure) throw failure
+      if (current?.round.over.aborted && performance.now() - retiredAt > unassignedMs)
+        throw kafkaUnavailable(new Error(`${groupId} has had no assignment for ${unassignedMs} ms`))
       return inTime
     },
     seek: (partition, offset) => consumer.seek({ topic, partition, offset: offset.toString() }),

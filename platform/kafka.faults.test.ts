@@ -78,4 +78,45 @@ describe.skipIf(!runs)(name, () => {
     await live(5)
     await expectOnce()
   })
+
+  test('hanging for less than a session while a batch is worked off: the consumer goes on', async () => {
+    const member = await rig.openMember()
+    const ended = new AbortController()
+    const reached = new Map<number, bigint>()
+    const total = () => [...reached.values()].reduce((least, position) => (position < least ? position : least))
+    let hold: Promise<unknown> = Promise.resolve()
+    let held = (): void => undefined
+    const consuming = (async () => {
+      const options = { checkpoint: async (partition: number) => reached.get(partition) ?? 0n, signal: ended.signal }
+      for await (const { partition, position } of member.feed.consume('holds', options)) {
+        held()
+        await hold
+        reached.set(partition, position)
+      }
+    })()
+    const caughtUp = async (): Promise<void> => {
+      const head = await rig.store.head()
+      await eventually(
+        async () => (reached.size === rig.partitions ? total() : 0n),
+        (position) => position >= head,
+        { what: 'the held consumer' },
+      )
+    }
+    await live(5)
+    await caughtUp()
+    const isHeld = new Promise<void>((resolve) => {
+      held = resolve
+    })
+    // Longer than a request may take (5 s), shorter than the broker forgets a member (10 s): it stays the same member.
+    hold = isHeld.then(() => sleep(8_000))
+    await live(5)
+    await isHeld
+    await server('pause', 'kafka')
+    await sleep(7_000)
+    await server('resume', 'kafka')
+    await live(5)
+    await caughtUp().finally(() => ended.abort())
+    await consuming
+    await expectOnce()
+  })
 })

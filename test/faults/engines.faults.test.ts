@@ -71,7 +71,7 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
   }
 
   /** Orders flow, something breaks and is mended, orders flow on; then the books are audited. */
-  const survives = async (breakIt: () => Promise<void>): Promise<void> => {
+  const goesOn = async (breakIt: () => Promise<void>): Promise<void> => {
     await createShopClient(platform.url).stock('kept', 1_000)
     const shop = await openBusyShop(platform.url)
     const orders = (count: number) =>
@@ -89,6 +89,17 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
     const { report, differences } = await auditOf(on.environment, shop.acknowledged)
     expect(differences).toEqual([])
     expect(report).toEqual(cleanReport)
+  }
+
+  /** A fault that is not survived is told with what the platform says of itself. */
+  const survives = async (breakIt: () => Promise<void>): Promise<void> => {
+    try {
+      await goesOn(breakIt)
+    } catch (error) {
+      const projections = await ask('GET', '/v1/projections').catch((problem: unknown) => ({ body: String(problem) }))
+      console.error(JSON.stringify(projections.body), `\n${platform.log.slice(-100).join('\n')}`)
+      throw error
+    }
   }
   const names = ['redis', 'elasticsearch', 'kafka', 'postgres'] as const
   const checkOf = { redis: 'redis', elasticsearch: 'elasticsearch', kafka: 'kafka', postgres: 'postgresql' }

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+const told = (value: unknown): string =>
+  JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? String(inner) : inner))
+
 /**
  * Waits until a condition holds, by asking again; fails with what it last saw. For conditions of other processes, where
  * there is no position to wait on.
@@ -23,6 +26,6 @@ export const eventually = async <T>(
     await sleep(everyMs)
   }
   throw new Error(
-    `${what} did not hold within ${withinMs} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`,
+    `${what} did not hold within ${withinMs} ms; last seen: ${last instanceof Error ? last.stack : told(last)}`,
   )
 }
