@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type HangingProxy, openHangingProxy } from '../test/support/hanging-proxy.ts'
 import { newEvents, newStream } from '../test/support/new-event.ts'
@@ -7,6 +8,7 @@ import { EngineUnavailable } from './failures.ts'
 import { openLeases } from './leases.ts'
 import { silentLogger } from './logging.ts'
 import { migrate } from './migrate.ts'
+import { pause } from './pause.ts'
 import { openPostgresEventStore } from './postgres-event-store.ts'
 
 const logger = silentLogger
@@ -68,6 +70,19 @@ describe('a PostgreSQL that hangs', () => {
     proxy.hang()
     const late = openPostgresEventStore({ database, logger })
     await Promise.all([store.close(), leases.close(), late.close()])
+  })
+
+  test('lets leases close over a statement that travels without a word', async () => {
+    const said: string[] = []
+    const telling = pino({ level: 'debug' }, { write: (line) => void said.push(line) })
+    const leases = openLeases({ database, logger: telling })
+    await leases.acquire('held', new AbortController().signal)
+    proxy.hang()
+    const waiting = leases.acquire('another', new AbortController().signal)
+    await pause(50)
+    await leases.close()
+    expect(await waiting).toBeUndefined()
+    expect(said).toEqual([])
   })
 
   test('makes a migration give up', async () => {

@@ -138,6 +138,8 @@ export const openLeases = (deps: {
         rest.abort()
       } catch (error) {
         if (session) lose(session)
+        // Closing takes the connection from under a statement that travels.
+        if (closed.signal.aborted) break
         if (failures === 0) logger.warn({ error: String(error) }, 'leases wait for PostgreSQL')
         await pause(backOffMs(failures), closed.signal)
         failures += 1
