@@ -15,7 +15,7 @@ export const auditOf = async (
   const config = readConfig({ ...engines, ORDERLOG_PORT: '0', ORDERLOG_DATABASE_CONNECTIONS: '8' })
   const platform = await startPlatform({ config, roles: [], logger: silentLogger })
   try {
-    if (!(await platform.caughtUp(90_000))) throw new Error('the read models did not catch up within 90 s')
+    if (!(await platform.caughtUp(150_000))) throw new Error('the read models did not catch up within 150 s')
     return await platform.audit(acknowledged)
   } finally {
     await platform.stop()

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { silentLogger } from '../../platform/logging.ts'
+import { nginx } from './nginx.ts'
+import { hasRedisServer } from './redis-server.ts'
+import { mayBreakServers } from './servers.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
@@ -15,16 +18,20 @@ const build = async (): Promise<void> => {
   await run(process.execPath, [join('platform', 'copy-sql.mjs')], { cwd: root })
 }
 
-/** The engines whose suites run only where a server is named. */
-const variables = {
-  Redis: 'ORDERLOG_TEST_REDIS_URL',
-  Kafka: 'ORDERLOG_TEST_KAFKA_BROKERS',
-  Elasticsearch: 'ORDERLOG_TEST_ELASTICSEARCH_URL',
-}
+/** Suites that run only where something is that not every machine has, and why they are left out here. */
+const needed: readonly (readonly [what: string, isThere: boolean, why: string])[] = [
+  ['Redis', Boolean(process.env.ORDERLOG_TEST_REDIS_URL), 'ORDERLOG_TEST_REDIS_URL is unset'],
+  ['Kafka', Boolean(process.env.ORDERLOG_TEST_KAFKA_BROKERS), 'ORDERLOG_TEST_KAFKA_BROKERS is unset'],
+  ['Elasticsearch', Boolean(process.env.ORDERLOG_TEST_ELASTICSEARCH_URL), 'ORDERLOG_TEST_ELASTICSEARCH_URL is unset'],
+  ['a node of EventStoreDB', Boolean(process.env.EVENTSTORE_URL), 'EVENTSTORE_URL is unset'],
+  ['a Redis to kill and pause', hasRedisServer, 'redis-server is not installed'],
+  ['a reverse proxy', nginx !== undefined, 'nginx is not installed'],
+  ['servers to break', mayBreakServers, '`npm run test:faults` with ORDERLOG_TEST_SERVERS runs them'],
+]
 
 const tellWhatIsLeftOut = (): void => {
-  for (const [engine, variable] of Object.entries(variables))
-    if (!process.env[variable]) console.log(`left out: the suites that need ${engine} (${variable} is unset)`)
+  for (const [what, isThere, why] of needed)
+    if (!isThere) console.log(`left out: the suites that need ${what} (${why})`)
 }
 
 /** One embedded PostgreSQL for the whole run, unless the environment already names a server. */
