@@ -5,6 +5,8 @@ export interface Measured {
   readonly seconds: number
   /** One per call; empty where the work is one piece. */
   readonly latenciesMs: readonly number[]
+  /** Latencies of what is measured apart, by its name: each becomes a row of its own. */
+  readonly partsMs?: ReadonlyMap<string, readonly number[]>
   /** Something worth a line under the table. */
   readonly note?: string
 }

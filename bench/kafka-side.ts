@@ -11,6 +11,9 @@ import type { Ours } from './ours.ts'
 export const partitions = 6
 const topicOptions = { partitions, replicationFactor: -1, retentionMs: 3_600_000 }
 
+/** Why no row of Kafka can be run; undefined when they can. */
+export const withoutKafka = process.env.KAFKA_BROKERS ? undefined : 'KAFKA_BROKERS is unset'
+
 /** The Kafka of KAFKA_BROKERS, with what a benchmark makes there and takes away again. */
 export const openKafkaSide = () => {
   const brokers = (process.env.KAFKA_BROKERS ?? '').split(',')

@@ -51,7 +51,7 @@ const bench = async (): Promise<void> => {
     await close()
   }
   console.log(tableOf(outcomes))
-  if (options.json) await writeFile(options.json, `${JSON.stringify(outcomes.map(jsonOf), null, 2)}\n`)
+  if (options.json) await writeFile(options.json, `${JSON.stringify(outcomes.flatMap(jsonOf), null, 2)}\n`)
 }
 
 await bench().catch((error: unknown) => {

@@ -6,24 +6,30 @@ const rate = (outcome: Outcome | undefined): number | null =>
   outcome ? rounded(outcome.rate, outcome.rate < 100 ? 1 : 0) : null
 const milliseconds = (value: number | undefined): number | null => (value === undefined ? null : rounded(value, 2))
 
-/** One row as `--json` writes it; null where there is nothing to compare with. */
-export const jsonOf = ({ row, ours, peer, raw }: RowOutcome) => ({
-  row: row.name,
-  ours: rate(ours),
-  peer: rate(peer),
-  raw: rate(raw),
-  unit: row.unit,
-  p50Ms: milliseconds(ours?.p50Ms),
-  p99Ms: milliseconds(ours?.p99Ms),
-})
+/** A row as `--json` writes it, and one for each of its parts; null where there is nothing to compare with. */
+export const jsonOf = ({ row, ours, peer, raw }: RowOutcome) => [
+  {
+    row: row.name,
+    ours: rate(ours),
+    peer: rate(peer),
+    raw: rate(raw),
+    unit: row.unit,
+    p50Ms: milliseconds(ours?.p50Ms),
+    p99Ms: milliseconds(ours?.p99Ms),
+  },
+  ...(ours?.parts ?? []).map(({ name, samples, p50Ms, p99Ms }) => ({
+    row: `${row.name}: ${name}`,
+    samples,
+    p50Ms: milliseconds(p50Ms),
+    p99Ms: milliseconds(p99Ms),
+  })),
+]
 
 const shown = (value: number | null): string => (value === null ? '-' : value.toLocaleString('en'))
 const ratio = (a: Outcome | undefined, b: Outcome | undefined): string =>
   a && b ? `${(a.rate / b.rate).toPrecision(3)}x` : '-'
-const latency = (outcome: Outcome | undefined): string =>
-  outcome?.p50Ms === undefined || outcome.p99Ms === undefined
-    ? '-'
-    : `${outcome.p50Ms.toFixed(1)} / ${outcome.p99Ms.toFixed(1)}`
+const latency = (of: Pick<Outcome, 'p50Ms' | 'p99Ms'> | undefined): string =>
+  of?.p50Ms === undefined || of.p99Ms === undefined ? '-' : `${of.p50Ms.toFixed(1)} / ${of.p99Ms.toFixed(1)}`
 
 /** The rows side by side, and below them one line each: what was compared with what. */
 export const tableOf = (outcomes: readonly RowOutcome[]): string => {
@@ -44,7 +50,7 @@ export const tableOf = (outcomes: readonly RowOutcome[]): string => {
     colAligns: ['left', 'left', ...Array.from({ length: 8 }, () => 'right' as const)],
     style: { head: [], border: [] },
   })
-  for (const { row, ours, peer, raw } of outcomes)
+  for (const { row, ours, peer, raw } of outcomes) {
     table.push([
       row.name,
       row.unit,
@@ -57,6 +63,8 @@ export const tableOf = (outcomes: readonly RowOutcome[]): string => {
       latency(peer),
       latency(raw),
     ])
+    for (const part of ours?.parts ?? []) table.push([`  ${part.name}`, '', '', '', '', '', '', latency(part), '', ''])
+  }
   const lines = outcomes.flatMap(({ row, ours, peer, raw }) => [
     `${row.name}: ${row.compares}`,
     ...[ours, peer, raw].flatMap((outcome) => (outcome?.note ? [`  ${outcome.note}`] : [])),

@@ -9,6 +9,7 @@ import { kafkaRelay } from './rows/kafka-relay.ts'
 import { ordersToEnd } from './rows/orders-to-end.ts'
 import { projection } from './rows/projection.ts'
 import { redisBoard } from './rows/redis-board.ts'
+import { visibleOnEngines, visibleOnPostgres } from './rows/visible.ts'
 import { visibleIdle } from './rows/visible-idle.ts'
 
 export const rows: readonly Row[] = [
@@ -19,6 +20,8 @@ export const rows: readonly Row[] = [
   projection,
   ordersToEnd,
   visibleIdle,
+  visibleOnPostgres,
+  visibleOnEngines,
   redisBoard,
   appendEventStoreDb,
   elasticsearchBulk,

@@ -1,12 +1,21 @@
 import type { Bench, Contender, Measured, Row, Side } from './contender.ts'
 import { median, percentile } from './measure.ts'
 
+/** Something measured apart within a row. */
+export interface Part {
+  readonly name: string
+  readonly samples: number
+  readonly p50Ms: number | undefined
+  readonly p99Ms: number | undefined
+}
+
 export interface Outcome {
   /** Units per second, the median of the rounds. */
   readonly rate: number
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
   readonly note: string | undefined
+  readonly parts: readonly Part[]
 }
 
 export interface RowOutcome {
@@ -33,6 +42,14 @@ const start = async (contender: Contender | undefined, bench: Bench): Promise<Ru
   return { contender, side, measured: [] }
 }
 
+const partsOf = (measured: readonly Measured[]): Part[] => {
+  const names = new Set(measured.flatMap(({ partsMs }) => [...(partsMs?.keys() ?? [])]))
+  return [...names].map((name) => {
+    const values = measured.flatMap(({ partsMs }) => partsMs?.get(name) ?? [])
+    return { name, samples: values.length, p50Ms: percentile(values, 0.5), p99Ms: percentile(values, 0.99) }
+  })
+}
+
 const outcome = (runner: Runner | undefined): Outcome | undefined => {
   if (!runner) return undefined
   const latencies = runner.measured.flatMap((measured) => measured.latenciesMs)
@@ -41,6 +58,7 @@ const outcome = (runner: Runner | undefined): Outcome | undefined => {
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
     note: runner.measured.at(-1)?.note,
+    parts: partsOf(runner.measured),
   }
 }
 

@@ -12,7 +12,7 @@ import { createPostgresProjection } from '../../projections/postgres-sink.ts'
 import { createProjector } from '../../projections/projector.ts'
 import { decodeEvent } from '../../schemas/codec.ts'
 import type { Contender, Row } from '../contender.ts'
-import { openKafkaSide, partitions } from '../kafka-side.ts'
+import { openKafkaSide, partitions, withoutKafka } from '../kafka-side.ts'
 import { openOurs } from '../ours.ts'
 import { seedOrders } from './order-details.ts'
 
@@ -139,6 +139,7 @@ export const kafkaProjector: Row = {
     '(parsed, persons decrypted, rows and checkpoints written), p50/p99 per batch; raw: kafkajs, eachBatch that parses ' +
     'the messages and writes the same rows, a transaction per batch, without checkpoint, fence or order of the log. ' +
     'Goal: half of raw.',
+  skipped: withoutKafka,
   ours,
   raw,
 }
