@@ -45,7 +45,7 @@ export const provideDatabase = async ({ config, logger, lifecycle, stopping }: S
   if (database.kind === 'embedded') {
     const server = await startEmbeddedPostgres({ directory: join(config.dataDirectory, 'postgres'), logger })
     lifecycle.onStop('the embedded PostgreSQL', server.stop, { withinMs: 20_000 })
-    await migrate(server.url, logger)
+    await migrate(server.url, logger, { stopping })
     return server.url
   }
   const { url } = database
@@ -59,7 +59,7 @@ export const provideDatabase = async ({ config, logger, lifecycle, stopping }: S
     engine,
     async () => {
       await checkVersion(url)
-      await migrate(url, logger)
+      await migrate(url, logger, { stopping })
     },
     { waitMs: config.engineWaitMs, logger, stopping },
   )
@@ -68,12 +68,12 @@ export const provideDatabase = async ({ config, logger, lifecycle, stopping }: S
 
 /** Brings the database up to date and hands out its address for as long as `work` takes. */
 export const withDatabase = async (
-  { config, logger }: { config: Config; logger: Logger },
+  { config, logger, stopping }: { config: Config; logger: Logger; stopping: AbortSignal },
   work: (url: string) => Promise<void>,
 ): Promise<void> => {
   const lifecycle = createLifecycle(logger, config.shutdownTimeoutMs)
   try {
-    await work(await provideDatabase({ config, logger, lifecycle, stopping: new AbortController().signal }))
+    await work(await provideDatabase({ config, logger, lifecycle, stopping }))
   } finally {
     await lifecycle.stop()
   }

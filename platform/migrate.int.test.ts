@@ -40,10 +40,18 @@ test('a migration waits for that of another process, and says so once', async ()
 
 test('a migration that waits too long for another one ends with a sentence that names its session', async () => {
   const other = await otherProcess()
-  const migrating = migrate(server.url, silentLogger, 0)
+  const migrating = migrate(server.url, silentLogger, { lockWaitMs: 0 })
   await expect(migrating).rejects.toThrow(StartupError)
   await expect(migrating).rejects.toThrow(
     new RegExp(`^The database is being migrated by .* session ${other.pid} of [^.]+\\.$`),
   )
+  await other.end()
+})
+
+test('a migration that waits for another one ends when its process is told to stop', async () => {
+  const other = await otherProcess()
+  const stopping = new AbortController()
+  const logger = { ...silentLogger, warn: () => stopping.abort() } as unknown as Logger
+  await expect(migrate(server.url, logger, { stopping: stopping.signal })).rejects.toThrow(StartupError)
   await other.end()
 })

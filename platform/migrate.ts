@@ -16,18 +16,18 @@ const holderQuery = `select pid from pg_locks where locktype = 'advisory' and gr
   and classid = 0 and objsubid = 1 and database = (select oid from pg_database where datname = current_database())`
 
 /** Takes the lock, which ends with the connection. */
-const lock = async (client: pg.Client, logger: Logger, waitMs: number): Promise<void> => {
+const lock = async (client: pg.Client, logger: Logger, waitMs: number, stopping: AbortSignal): Promise<void> => {
   const deadline = performance.now() + waitMs
   for (let told = false; ; told = true) {
     const { rows } = await client.query(`select pg_try_advisory_lock(${lockValue}) as taken`)
     if (rows[0]?.taken === true) return
     const holder = (await client.query(holderQuery)).rows[0]?.pid
     if (!told) logger.warn({ holder }, 'another process migrates the database: waiting for it')
-    if (performance.now() >= deadline)
+    if (performance.now() >= deadline || stopping.aborted)
       throw new StartupError(
         `The database is being migrated by another process, session ${holder ?? 'unknown'} of the server, for ${Math.round(waitMs / 1_000)} s already: see what that one does, or end it, and start again.`,
       )
-    await pause(200)
+    await pause(200, stopping)
   }
 }
 
@@ -36,10 +36,16 @@ const lock = async (client: pg.Client, logger: Logger, waitMs: number): Promise<
  * nothing left to do.
  *
  * @param databaseUrl `postgres://user:password@host:port/database`
- * @param lockWaitMs how long another process may take with its migrations; default 10 minutes
+ * @param options.lockWaitMs how long another process may take with its migrations; default 10 minutes
+ * @param options.stopping aborted when the process is told to stop: the lock is not waited for any longer
  * @throws EngineUnavailable when the server cannot be reached; StartupError when the lock is not to be had
  */
-export const migrate = async (databaseUrl: string, logger: Logger, lockWaitMs = 600_000): Promise<void> => {
+export const migrate = async (
+  databaseUrl: string,
+  logger: Logger,
+  options: { readonly lockWaitMs?: number; readonly stopping?: AbortSignal } = {},
+): Promise<void> => {
+  const { lockWaitMs = 600_000, stopping = new AbortController().signal } = options
   const client = new pg.Client({
     connectionString: databaseUrl,
     application_name: 'orderlog migrate',
@@ -50,7 +56,7 @@ export const migrate = async (databaseUrl: string, logger: Logger, lockWaitMs = 
   client.on('error', () => undefined)
   try {
     await client.connect()
-    await lock(client, logger, lockWaitMs)
+    await lock(client, logger, lockWaitMs, stopping)
     const run = await runner({
       dbClient: client,
       dir: directory,

@@ -23,6 +23,7 @@ export const demo = async (options: {
       config,
       roles: options.url === undefined ? rolesOf(config) : [],
       logger: createLogger(config.logLevel),
+      stopping: closing.signal,
     }),
   )
   const finished = starting.then((platform) =>

@@ -14,11 +14,12 @@ const ask = async (base: string, customer: string): Promise<void> => {
   }
 }
 
-const startAndAsk = async (config: Config, customer: string): Promise<void> => {
+const startAndAsk = async (config: Config, customer: string, stopping: AbortSignal): Promise<void> => {
   const platform = await startPlatform({
     config: { ...config, port: 0 },
     roles: ['write-side', 'projections'],
     logger: createLogger('warn'),
+    stopping,
   })
   try {
     await ask(platform.url, customer)
@@ -39,6 +40,6 @@ export const forget = async (customer: string): Promise<void> => {
     () => false,
   )
   if (running) await ask(base, customer)
-  else await finishing(config, () => startAndAsk(config, customer))
+  else await finishing(config, (stopping) => startAndAsk(config, customer, stopping))
   console.log(`The personal data of ${customer} can no longer be read by anyone.`)
 }

@@ -6,6 +6,7 @@ import { finishing } from './finishing.ts'
 /** `orderlog migrate`. `start` does the same by itself; this is for those who deploy in two steps. */
 export const migrateDatabase = async (): Promise<void> => {
   const config = readConfig()
-  await finishing(config, () => withDatabase({ config, logger: createLogger(config.logLevel) }, async () => undefined))
+  const logger = createLogger(config.logLevel)
+  await finishing(config, (stopping) => withDatabase({ config, logger, stopping }, async () => undefined))
   console.log('The database schema is up to date.')
 }
