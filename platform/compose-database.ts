@@ -11,6 +11,13 @@ import { migrate } from './migrate.ts'
 
 const oldestVersion = 14
 
+/** Where a server is, for messages; the address may hold a password. */
+const hostOf = (url: string): string => {
+  const { host, searchParams } = new URL(url)
+  // A socket has a path, which no host of an address can be.
+  return searchParams.get('host') ?? (host || 'localhost')
+}
+
 /** @throws StartupError when the server is older than what the statements need */
 const checkVersion = async (url: string): Promise<void> => {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000, query_timeout: 10_000 })
@@ -21,7 +28,7 @@ const checkVersion = async (url: string): Promise<void> => {
     const version = Math.floor(Number(rows[0]?.server_version_num) / 10_000)
     if (version < oldestVersion)
       throw new StartupError(
-        `DATABASE_URL names a PostgreSQL ${version} on ${new URL(url).host}; Orderlog needs ${oldestVersion} or newer.`,
+        `DATABASE_URL names a PostgreSQL ${version} on ${hostOf(url)}; Orderlog needs ${oldestVersion} or newer.`,
       )
   } catch (error) {
     if (isTransient(error)) throw new EngineUnavailable('PostgreSQL', error)
@@ -49,12 +56,11 @@ export const provideDatabase = async ({ config, logger, lifecycle, stopping }: S
     return server.url
   }
   const { url } = database
-  // The address may hold a password: only host and port are named.
   if (!URL.canParse(url))
     throw new StartupError(
       'DATABASE_URL is no address like postgres://user:password@host:port/database; in it, characters such as "@", "/" and "#" of a password are written as %40, %2F and %23.',
     )
-  const engine = { name: 'PostgreSQL', variable: 'DATABASE_URL', host: new URL(url).host }
+  const engine = { name: 'PostgreSQL', variable: 'DATABASE_URL', host: hostOf(url) }
   await waitForEngine(
     engine,
     async () => {

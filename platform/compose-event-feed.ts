@@ -38,7 +38,8 @@ const openKafkaFeed = async (
   const { namespace } = config
   const { partitions, replicationFactor, retentionMs } = kafkaConfig
   const kafka = createKafka(kafkaConfig, { logger, clientId: namespace })
-  await unlessAway(() => checkKafka(kafka, kafkaConfig), 'projections and sagas', logger)
+  const engine = { name: 'Kafka', variable: 'KAFKA_BROKERS', host: kafkaConfig.brokers.join(',') }
+  await unlessAway(engine, () => checkKafka(kafka, kafkaConfig), { without: 'projections and sagas', logger })
   await fixFeedPartitions(database, partitions)
   const feed = createKafkaEventFeed({ kafka, namespace, partitions, store, log, decode: decodeEvent, logger, metrics })
   lifecycle.onStop('the event feed on Kafka', feed.close, { group: 'engines' })

@@ -34,7 +34,8 @@ export const openLeaderboards = async (
       }
       // Queries do not wait behind batches.
       const [writer, asker] = [connect(), connect()]
-      await unlessAway(writer.check, 'the leaderboards', logger)
+      const engine = { name: 'Redis', variable: 'REDIS_URL', host: writer.host }
+      await unlessAway(engine, writer.check, { without: 'the leaderboards', logger })
       const asking = createRedisLeaderboardStore({ redis: asker, database: queries, space, clock, logger })
       return {
         writing: createRedisLeaderboardStore({ redis: writer, database, space, clock, logger, partitions }),

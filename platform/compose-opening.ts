@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import type { Config, Role } from './config.ts'
 import type { Database } from './database.ts'
+import { type AwaitedEngine, reasonOf } from './engine-wait.ts'
 import { EngineUnavailable } from './failures.ts'
 import type { HealthCheck } from './health.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -36,12 +37,23 @@ export interface Pair<Store, Checkpoints> {
   readonly check?: HealthCheck
 }
 
-/** What waits for an engine that is away: told of once, and gone on without it. */
-export const unlessAway = async (check: () => Promise<void>, without: string, logger: Logger): Promise<void> => {
+/**
+ * What waits for an engine that is away: told of once, and gone on without it.
+ *
+ * @param without what waits, as the beginning of a sentence: `the leaderboards`
+ */
+export const unlessAway = async (
+  { name, variable, host }: AwaitedEngine,
+  check: () => Promise<void>,
+  { without, logger }: { readonly without: string; readonly logger: Logger },
+): Promise<void> => {
   try {
     await check()
   } catch (error) {
     if (!(error instanceof EngineUnavailable)) throw error
-    logger.warn({ error: error.message }, `${without} wait until it answers`)
+    logger.warn(
+      { variable, host, reason: reasonOf(error) },
+      `${without} wait for ${name} on ${host} (${variable}), which does not answer`,
+    )
   }
 }

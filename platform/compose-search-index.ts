@@ -18,7 +18,7 @@ export const openSearchIndex = async (
       return { writing: on(database), asking: on(queries) }
     }
     case 'elasticsearch': {
-      const { openElasticsearch } = await import('./elasticsearch-client.ts')
+      const { hostOf, openElasticsearch } = await import('./elasticsearch-client.ts')
       const { checkElasticsearch, elasticsearchHealth } = await import('./elasticsearch-health.ts')
       const { createElasticsearchSearchIndex } = await import('./elasticsearch-search-index.ts')
       const { search, namespace: prefix } = config
@@ -28,7 +28,8 @@ export const openSearchIndex = async (
         return engine
       }
       const [writer, asker] = [connect(), connect()]
-      await unlessAway(() => checkElasticsearch(writer, search.url), 'search', logger)
+      const engine = { name: 'Elasticsearch', variable: 'ELASTICSEARCH_URL', host: hostOf(search.url) }
+      await unlessAway(engine, () => checkElasticsearch(writer, search.url), { without: 'searches', logger })
       const asking = createElasticsearchSearchIndex({ engine: asker, database: queries, prefix })
       return {
         writing: createElasticsearchSearchIndex({ engine: writer, database, prefix }),

@@ -14,7 +14,7 @@ describe('an engine that a start needs', () => {
     const logger = { ...silentLogger, warn: (_: unknown, sentence: string) => said.push(sentence) }
     const attempt = () => (++tries < 4 ? away() : Promise.resolve('there'))
     expect(await waitForEngine(engine, attempt, { ...patient, logger: logger as never })).toBe('there')
-    expect(said).toEqual(['waiting for EventStoreDB'])
+    expect(said).toEqual(['waiting for EventStoreDB on log:2113 (EVENTSTORE_URL)'])
   })
 
   test('is given up after the time that was set, in one sentence', async () => {

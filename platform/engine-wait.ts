@@ -2,17 +2,18 @@ import { EngineUnavailable, StartupError } from './failures.ts'
 import type { Logger } from './logging.ts'
 import { backOffMs, pause } from './pause.ts'
 
-/** What a start knows of an engine that it cannot do without. */
+/** What a start knows of an engine that may be away. */
 export interface AwaitedEngine {
   /** `PostgreSQL`. */
   readonly name: string
   /** The variable that names it: `DATABASE_URL`. */
   readonly variable: string
-  /** `host:port`, without user and password. */
+  /** `host:port`, several with commas between them; without user and password. */
   readonly host: string
 }
 
-const reasonOf = (error: unknown): string => {
+/** Why an engine is away, without its name. */
+export const reasonOf = (error: unknown): string => {
   const cause = error instanceof EngineUnavailable ? error.cause : error
   return (cause instanceof Error && cause.message) || String(cause)
 }
@@ -52,7 +53,7 @@ export const waitForEngine = async <Result>(
           },
         )
       if (waited - told >= tellEveryMs) {
-        logger.warn({ variable, host, reason }, `waiting for ${name}`)
+        logger.warn({ variable, host, reason }, `waiting for ${name} on ${host} (${variable})`)
         told = waited
       }
       await pause(Math.min(backOffMs(tries), Math.max(1, waitMs - waited)), stopping)
