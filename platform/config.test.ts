@@ -40,13 +40,52 @@ describe('a broken value is one sentence naming the variable', () => {
     [{ KAFKA_BROKERS: 'kafka://localhost' }, 'KAFKA_BROKERS must match pattern'],
     [{ KAFKA_BROKERS: 'a:1', KAFKA_USERNAME: 'ada' }, 'KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD go'],
     [{ KAFKA_BROKERS: 'a:1', KAFKA_CA_FILE: '/ca.pem' }, 'KAFKA_CA_FILE is set, but without KAFKA_TLS=true'],
-    [{ REDIS_URL: 'redis://a', REDIS_CA_FILE: '/nowhere' }, 'REDIS_CA_FILE names a file that cannot be read: ENOENT'],
+    [{ REDIS_URL: 'rediss://a', REDIS_CA_FILE: '/nowhere' }, 'REDIS_CA_FILE names a file that cannot be read: ENOENT'],
+    [{ REDIS_URL: 'redis://a', REDIS_CA_FILE: '/ca.pem' }, 'REDIS_CA_FILE is set, but without rediss:// in REDIS_URL'],
+    [
+      { ELASTICSEARCH_URL: 'http://a', ELASTICSEARCH_CA_FILE: '/ca.pem' },
+      'ELASTICSEARCH_CA_FILE is set, but without https:// in ELASTICSEARCH_URL',
+    ],
+    [
+      { ELASTICSEARCH_URL: 'https://ada:lovelace@a', ELASTICSEARCH_API_KEY: 'a2V5' },
+      'ELASTICSEARCH_API_KEY is set, and ELASTICSEARCH_URL has a user as well',
+    ],
     [{ ORDERLOG_TRUSTED_PROXIES: '10.0.0.0/8,proxy' }, 'ORDERLOG_TRUSTED_PROXIES must list addresses or networks'],
     [{ ORDERLOG_TRUSTED_PROXIES: '10.0.0.0/33' }, '(it has "10.0.0.0/33")'],
     [{ ORDERLOG_NAMESPACE: 'My Shop' }, 'ORDERLOG_NAMESPACE must match pattern'],
   ])('%o', (environment, sentence) => {
     expect(() => readConfig(environment)).toThrow(StartupError)
     expect(() => readConfig(environment)).toThrow(sentence)
+  })
+
+  const beside = [
+    ['KAFKA_TLS', 'true', 'KAFKA_BROKERS'],
+    ['KAFKA_CA_FILE', '/ca.pem', 'KAFKA_BROKERS'],
+    ['KAFKA_SASL_MECHANISM', 'plain', 'KAFKA_BROKERS'],
+    ['KAFKA_USERNAME', 'ada', 'KAFKA_BROKERS'],
+    ['KAFKA_PASSWORD', 's3cret', 'KAFKA_BROKERS'],
+    ['KAFKA_PARTITIONS', '3', 'KAFKA_BROKERS'],
+    ['KAFKA_REPLICATION_FACTOR', '3', 'KAFKA_BROKERS'],
+    ['KAFKA_RETENTION_MS', '60000', 'KAFKA_BROKERS'],
+    ['REDIS_CA_FILE', '/ca.pem', 'REDIS_URL'],
+    ['ELASTICSEARCH_API_KEY', 'a2V5', 'ELASTICSEARCH_URL'],
+    ['ELASTICSEARCH_CA_FILE', '/ca.pem', 'ELASTICSEARCH_URL'],
+  ] as const
+
+  test.each(beside)('%s=%s without %s', (name, value, engine) => {
+    expect(() => readConfig({ [name]: value, [engine]: '' })).toThrow(
+      new StartupError(`${name} is set and has no effect without ${engine}: set that as well, or unset ${name}.`),
+    )
+    expect(readConfig({ [name]: '' })).toEqual(readConfig({}))
+  })
+
+  test('no variable of an engine is missing from these', () => {
+    const switches = ['DATABASE_URL', 'EVENTSTORE_URL', 'KAFKA_BROKERS', 'REDIS_URL', 'ELASTICSEARCH_URL']
+    expect([...beside.map(([name]) => name), ...switches].sort()).toEqual(
+      Object.keys(environmentSchema.properties)
+        .filter((name) => !name.startsWith('ORDERLOG_'))
+        .sort(),
+    )
   })
 
   test('a password is not repeated', () => {

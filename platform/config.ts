@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { resolve } from 'node:path'
-import type { Static } from 'typebox'
 import { validateQuery } from '../schemas/validation.ts'
-import { environmentSchema } from './environment.ts'
+import { type Environment, environmentSchema, type Values } from './environment.ts'
+import { refuseWithoutEffect } from './environment-without-effect.ts'
 import { StartupError } from './failures.ts'
 
 export type Role = 'write-side' | 'projections' | 'sagas' | 'read-api' | 'relay'
@@ -71,9 +71,6 @@ export interface Config {
   readonly shutdownTimeoutMs: number
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
-type Values = Static<typeof environmentSchema>
-
 /** Variables whose value may hold a password and is therefore never repeated in a message. */
 const secret = /_URL$|_PASSWORD$|_API_KEY$/
 
@@ -131,8 +128,6 @@ const kafkaOf = (value: Values, brokers: string): KafkaConfig => {
   const parts = [mechanism, username, password].filter((part) => part !== undefined)
   if (parts.length % 3 !== 0)
     throw new StartupError('KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD go together: set all or none.')
-  if (value.KAFKA_CA_FILE !== undefined && !value.KAFKA_TLS)
-    throw new StartupError('KAFKA_CA_FILE is set, but without KAFKA_TLS=true the brokers are spoken to in clear text.')
   return {
     kind: 'kafka',
     brokers: brokers.split(','),
@@ -176,6 +171,7 @@ export const readConfig = (
   defaults: Readonly<Record<string, string>> = {},
 ): Config => {
   const value = readValues(environment, defaults)
+  refuseWithoutEffect(environment, value)
   if (!loopback.test(value.ORDERLOG_HOST) && !value.ORDERLOG_TRUSTED_NETWORK)
     throw new StartupError(
       `ORDERLOG_HOST must be a loopback address such as 127.0.0.1 as long as no authentication is configured, unless ORDERLOG_TRUSTED_NETWORK=true says that only trusted clients reach it (it is "${value.ORDERLOG_HOST}").`,

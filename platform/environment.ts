@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { Currency, strict } from '../schemas/primitives.ts'
 
 const milliseconds = (minimum: number, fallback: number) =>
@@ -48,3 +48,9 @@ export const environmentSchema = strict({
   ELASTICSEARCH_API_KEY: Type.Optional(Type.String({ minLength: 1 })),
   ELASTICSEARCH_CA_FILE: Type.Optional(Type.String({ minLength: 1 })),
 })
+
+/** The variables of a process as they are. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The value of every variable that Orderlog reads, defaults filled in. */
+export type Values = Static<typeof environmentSchema>

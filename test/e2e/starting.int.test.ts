@@ -67,6 +67,8 @@ describe('a start that cannot be', () => {
     ['ORDERLOG_SHUTDOWN_TIMEOUT_MS', '1'],
     ['ORDERLOG_DATA_DIRECTORY', '/tmp'],
     ['KAFKA_BROKERS', 'kafka://localhost'],
+    ['REDIS_CA_FILE', '/etc/ssl/ca.pem'],
+    ['ELASTICSEARCH_API_KEY', password],
     ['PAYMENT_GATEWAY_URL', 'https://localhost'],
     ['DATABASE_URL', `mysql://orderlog:${password}@localhost/orderlog`],
     ['DATABASE_URL', `postgres://orderlog:${password}#@localhost/orderlog`],

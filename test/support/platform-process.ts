@@ -22,7 +22,7 @@ const cli = new URL('../../dist/platform/cli.js', import.meta.url).pathname
 /** The command line as a user runs it, compiled, in a process of its own. The environment is that of the test, cleaned. */
 export const spawnCli = (args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess => {
   const inherited = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^ORDERLOG_|^KAFKA_|_URL$/.test(name)),
+    Object.entries(process.env).filter(([name]) => !/^(ORDERLOG|KAFKA|REDIS|ELASTICSEARCH)_|_URL$/.test(name)),
   )
   return spawn(process.execPath, [cli, ...args], {
     env: { ...inherited, ...environment },
