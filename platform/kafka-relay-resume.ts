@@ -5,6 +5,7 @@ import { decodeMessage, readPlace } from './kafka-message.ts'
 import { begin, type RelayState, takeOver } from './kafka-relay-state.ts'
 import { type Extent, topicExtents } from './kafka-topic.ts'
 import { readStretches } from './kafka-topic-tail.ts'
+import { type EventPlace, holdsEvent } from './log-continuity.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 import { unsealedOnly } from './partitioning.ts'
@@ -28,6 +29,10 @@ const needed = async (database: Database): Promise<bigint> => {
        select from platform.checkpoints p where p.consumer = c.consumer and p.partition > 0))`,
   )
   return row?.position ?? 0n
+}
+
+const verifyEvent = async (store: EventStore, topic: string, place: EventPlace): Promise<void> => {
+  if (!(await holdsEvent(store, place))) throw new LogPutBack(topic, `position ${place.position} is another event`)
 }
 
 /** So many messages of a partition are compared with the log at most, the newest. */
@@ -54,20 +59,15 @@ const verifyTail = async (
     const beyond = places.find(({ position }) => position > head)
     if (beyond) throw new LogPutBack(deps.topic, `it holds position ${beyond.position}, the log ends at ${head}`)
     const events = places.filter(({ isEvent }) => isEvent)
-    for (const { value, position } of new Set([...events.slice(0, 1), ...events.slice(-1)])) {
-      const [event] = (await deps.store.readAll({ after: position - 1n, limit: 1 })).events
-      if (event?.id !== decodeMessage(value).id)
-        throw new LogPutBack(deps.topic, `position ${position} is another event`)
-    }
+    for (const { value } of new Set([...events.slice(0, 1), ...events.slice(-1)]))
+      await verifyEvent(deps.store, deps.topic, decodeMessage(value))
   }
 }
 
-const verify = async (store: EventStore, topic: string, { position, eventId }: RelayState): Promise<void> => {
+const verify = async (store: EventStore, topic: string, { position, lastEvent }: RelayState): Promise<void> => {
   const head = await store.head()
   if (position > head) throw new LogPutBack(topic, `it holds position ${position}, the log ends at ${head}`)
-  if (eventId === null || position === 0n) return
-  const [event] = (await store.readAll({ after: position - 1n, limit: 1 })).events
-  if (event?.id !== eventId) throw new LogPutBack(topic, `position ${position} is another event`)
+  if (lastEvent) await verifyEvent(store, topic, lastEvent)
 }
 
 /**
@@ -100,7 +100,7 @@ export const resumeRelay = async (deps: {
     await verifyTail(deps, state.ends, ends)
     return { ...state, ends }
   }
-  const from = { position: await needed(database), ends, eventId: null }
+  const from = { position: await needed(database), ends, lastEvent: null }
   await begin(database, topic, session, from)
   if (lost) {
     metrics.relayTopicLosses.inc()

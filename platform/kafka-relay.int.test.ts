@@ -133,7 +133,10 @@ describe.skipIf(withoutKafka)(kafkaSuite('the relay to Kafka'), () => {
       ({ state }) => state === 'waiting',
     )
     expect(status.error).toContain('an older log was put back')
-    await rig.database.query('update platform.relays set position = $1, event_id = $2', [end, randomUUID()])
+    await rig.database.query(
+      `update platform.relays set position = $1, last_event = jsonb_set(last_event, '{id}', to_jsonb($2::text))`,
+      [end, randomUUID()],
+    )
     await eventually(
       async () => again.status(),
       ({ error }) => error?.includes('another event') === true,

@@ -114,7 +114,7 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
     const { ends } = from
     const stream = createRelayStream(partitioning, from.position)
     const pages = store.subscribe({ after: from.position, pageSize, signal })[Symbol.asyncIterator]()
-    let { position, eventId } = from
+    let { position, lastEvent } = from
     let marked = 0
     let sending: Promise<unknown> = Promise.resolve()
     let saving: Promise<unknown> = Promise.resolve()
@@ -153,8 +153,7 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
         const { events } = result.value
         for (const stored of events) messages.push(stream.event(stored))
         position = result.value.position
-        const last = events.at(-1)
-        eventId = last?.position === position ? last.id : null
+        lastEvent = events.at(-1) ?? lastEvent
         metrics.relayEvents.inc(events.length)
       }
       const now = performance.now()
@@ -163,7 +162,7 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
         marked = now
       }
       await sending
-      sending = sendAndSave(messages, stream.owes(position) ? undefined : { position, eventId })
+      sending = sendAndSave(messages, stream.owes(position) ? undefined : { position, lastEvent })
       sending.catch(() => undefined)
     }
     await sending

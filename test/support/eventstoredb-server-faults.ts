@@ -26,6 +26,8 @@ export interface Faults {
   liveBuffer(events: number): void
   /** How many subscribers were dropped for being too slow. */
   dropped(): number
+  /** How many events it has sent in answer to reads; subscriptions do not count. */
+  eventsRead(): number
   /** This node is no longer the leader and refuses whoever requires one; undefined: it is. */
   followLeader(leader: Endpoint | undefined): void
 }
@@ -42,6 +44,7 @@ export interface FaultState {
   readonly checkpointDelay: number
   readonly liveBufferEvents: number
   countDropped(): void
+  countRead(): void
 }
 
 export const serverError = (code: status, details: string, exception?: Record<string, string>): ServerErrorResponse => {
@@ -69,6 +72,7 @@ export const createFaults = (): FaultState => {
   const subscriptions: FaultState['subscriptions'] = new Set()
   let delayMs = 0
   let dropped = 0
+  let eventsRead = 0
   let leader: Endpoint | undefined
   const settings = { eventTimes: 1, checkpointDelay: 0, liveBufferEvents: 2_048 }
   return {
@@ -84,6 +88,9 @@ export const createFaults = (): FaultState => {
     },
     countDropped: () => {
       dropped += 1
+    },
+    countRead: () => {
+      eventsRead += 1
     },
     pass: async (when) => {
       await gates[when].passed()
@@ -126,6 +133,7 @@ export const createFaults = (): FaultState => {
         settings.liveBufferEvents = events
       },
       dropped: () => dropped,
+      eventsRead: () => eventsRead,
       followLeader: (endpoint) => {
         leader = endpoint
       },

@@ -38,15 +38,15 @@ const ofAll = (options: ReadReq.Options, log: ServerLog): Recorded[] | undefined
   return log.all.slice(commit === undefined ? 0 : firstAfter(log.all, commit - 1n))
 }
 
-const read = async (call: ReadCall, options: ReadReq.Options, log: ServerLog): Promise<void> => {
+const read = async (call: ReadCall, options: ReadReq.Options, log: ServerLog, state: FaultState): Promise<void> => {
   const count = Number(options.getCount())
   if (count === 0) return void call.emit('error', serverError(status.INVALID_ARGUMENT, 'maxCount must be positive'))
   let events: Recorded[] | undefined
   if (options.hasStream()) {
     const name = streamName(options.getStream()?.getStreamIdentifier())
-    const state = log.stream(name)
-    if (state?.isTombstoned()) return void call.emit('error', appendError(name, { outcome: 'deleted' }))
-    const visible = state?.visible() ?? []
+    const stream = log.stream(name)
+    if (stream?.isTombstoned()) return void call.emit('error', appendError(name, { outcome: 'deleted' }))
+    const visible = stream?.visible() ?? []
     if (visible.length === 0) {
       await send(call, notFound(name))
       return void call.end()
@@ -54,7 +54,10 @@ const read = async (call: ReadCall, options: ReadReq.Options, log: ServerLog): P
     events = ofStream(options, visible)
   } else events = ofAll(options, log)
   if (!events) return void call.emit('error', serverError(status.UNKNOWN, 'Exception was thrown by handler.'))
-  for (const event of events.slice(0, count)) if (!(await send(call, readEvent(event, options.hasAll())))) return
+  for (const event of events.slice(0, count)) {
+    state.countRead()
+    if (!(await send(call, readEvent(event, options.hasAll())))) return
+  }
   call.end()
 }
 
@@ -69,5 +72,5 @@ export const readHandler =
     const options = call.request.getOptions()
     if (!options) return void call.emit('error', serverError(status.INVALID_ARGUMENT, 'no options'))
     if (options.hasSubscription()) await subscribe(call, options, log, state)
-    else await read(call, options, log)
+    else await read(call, options, log, state)
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs'
-import { openDatabase } from '../../platform/database.ts'
+import { type Database, openDatabase } from '../../platform/database.ts'
 import type { EventFeed } from '../../platform/event-feed.ts'
 import type { EventStore } from '../../platform/event-store.ts'
 import { createKafka, type KafkaAddress } from '../../platform/kafka-client.ts'
@@ -33,14 +33,20 @@ export const testPartitions = 3
 
 /** A log in a database of its own, to be carried to a topic of its own. */
 export const openKafkaRig = async (
-  options: { readonly partitions?: number; readonly decode?: (stored: StoredEvent) => RecordedEvent } = {},
+  options: {
+    readonly partitions?: number
+    readonly decode?: (stored: StoredEvent) => RecordedEvent
+    /** Another store than that of the database. */
+    readonly openStore?: (database: Database) => EventStore & { close(): Promise<void> }
+  } = {},
 ) => {
   const { partitions = testPartitions, decode = decodeEvent } = options
+  const { openStore = (database: Database) => openPostgresEventStore({ database, logger, pollMs: 50 }) } = options
   const test = await openTestDatabase({ max: 12 })
   const { database } = test
   const namespace = `test-${randomUUID()}`
   const kafka = createKafka(testKafkaAddress(), { logger, clientId: namespace, requestTimeoutMs: 5_000 })
-  const store = openPostgresEventStore({ database, logger, pollMs: 50 })
+  const store = openStore(database)
   const topic = `${namespace}.log.${await store.identity()}`
   const running = new Set<() => Promise<void>>()
 
@@ -73,7 +79,7 @@ export const openKafkaRig = async (
   /** A process' worth of consumers: pool, store, feed. */
   const openMember = async (client: Kafka = kafka) => {
     const pool = openDatabase(test.url, { max: 4, logger })
-    const own: EventStore & { close(): Promise<void> } = openPostgresEventStore({ database: pool, logger, pollMs: 50 })
+    const own = openStore(pool)
     const leases = openLeases({ database: pool, logger, retryMs: 20 })
     const log = createLogEventFeed({ store: own, leases, decode, logger })
     const metrics = createMetrics()
