@@ -108,7 +108,7 @@ describe('starting with EventStoreDB', () => {
       variable: 'EVENTSTORE_URL',
       host: `127.0.0.1:${server.port}`,
       reason: expect.stringContaining('ECONNREFUSED'),
-      msg: 'waiting for EventStoreDB',
+      msg: `waiting for EventStoreDB on 127.0.0.1:${server.port} (EVENTSTORE_URL)`,
     })
     expect(await store.identity()).toBe(await store.identity())
     await store.close()

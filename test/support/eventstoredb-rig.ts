@@ -22,13 +22,13 @@ export interface EventStoreDbRig {
   close(): Promise<void>
 }
 
-/** A test server with its log in a file, and impatient stores on it. */
+/** A test server with its log in a file, and stores on it that wait for an answer as long as a busy machine may take. */
 export const openEventStoreDbRig = async (): Promise<EventStoreDbRig> => {
   const directory = await mkdtemp(join(tmpdir(), 'orderlog-esdb-'))
   const server = await startEventStoreDbServer({ file: join(directory, `${randomUUID()}.ndjson`) })
   const stores: EventStoreDbEventStore[] = []
   const open: EventStoreDbRig['open'] = (url = server.url, options = {}) => {
-    const patience = { appendDeadlineMs: 300, readStallMs: 300, idleMs: 100 }
+    const patience = { appendDeadlineMs: 5_000, readStallMs: 5_000, idleMs: 100 }
     const store = openEventStoreDbEventStore({ url, logger: silentLogger, ...patience, ...options })
     stores.push(store)
     return store
