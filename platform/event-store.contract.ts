@@ -188,6 +188,29 @@ export const describeEventStore = (
         expect(mine(await collect(store, before, (all) => mine(all).length === 3))).toEqual(events)
         expect((await store.readStream(stream, { limit: 100 })).events).toEqual(events)
       })
+
+      test('the JSON of an event, where the engine has it, says what the event says', async () => {
+        const before = await store.head()
+        const texts = ['a, b', 'line\nbreak', '"},\n{"', 'ü']
+        await store.append(
+          newStream(),
+          texts.map((text) => newEvent({ text })),
+          'none',
+        )
+        const stop = new AbortController()
+        const pages = store.subscribe({ after: before, pageSize: 3, withJson: true, signal: stop.signal })
+        let seen = 0
+        for await (const { events, json } of pages) {
+          for (const [index, event] of events.entries())
+            if (json) {
+              expect(JSON.parse(json[index]?.data ?? '')).toEqual(event.data)
+              expect(JSON.parse(json[index]?.metadata ?? '')).toEqual(event.metadata)
+            }
+          seen += events.length
+          if (seen >= texts.length) stop.abort()
+        }
+        expect(seen).toBeGreaterThanOrEqual(texts.length)
+      })
     })
 
     describe('read a stream', () => {

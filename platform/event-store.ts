@@ -53,10 +53,20 @@ export interface ReadAllOptions {
   readonly limit: number
   /** Only these stored names; default every one. */
   readonly types?: readonly string[]
+  /** Whether the page should have its `json`. */
+  readonly withJson?: boolean
+}
+
+/** Data and metadata of an event as the log holds them: JSON without a line break. */
+export interface EventJson {
+  readonly data: string
+  readonly metadata: string
 }
 
 export interface LogPage {
   readonly events: readonly StoredEvent[]
+  /** One for each event, when it was asked for and the engine has it: who passes events on need not write it again. */
+  readonly json?: readonly EventJson[]
   /** Everything up to here was looked at: the `after` of the next page, even when the filter let nothing through. */
   readonly position: bigint
 }
@@ -66,6 +76,8 @@ export interface SubscribeOptions {
   readonly types?: readonly string[]
   /** Events per page at most; memory is bounded by two pages. */
   readonly pageSize?: number
+  /** Whether pages should have their `json`. */
+  readonly withJson?: boolean
   readonly signal: AbortSignal
 }
 

@@ -15,6 +15,15 @@ test('an event comes back as it was, and its place can be read without the rest'
   expect(decodeMessage(value)).toEqual(stored)
 })
 
+test('JSON that the store has at hand makes the same message', () => {
+  const json = { data: '{"text":"ü \\n","nested":[1,null]}', metadata: JSON.stringify(newEvent({}).metadata) }
+  const stored = {
+    ...{ ...newEvent(JSON.parse(json.data)), metadata: JSON.parse(json.metadata) },
+    ...{ stream: 'order-1', revision: 0n, position: 2n, recordedAt: '2026-11-21T06:00:00.000Z' },
+  }
+  expect(encodeEventMessage(stored, 1n, json)).toBe(encodeEventMessage(stored, 1n))
+})
+
 test('a mark is a place without an event', () => {
   const value = Buffer.from(encodeMark({ position: 42n, after: 0n }))
   expect(readPlace(value)).toEqual({ position: 42n, after: 0n, isEvent: false })

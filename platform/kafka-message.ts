@@ -1,4 +1,5 @@
 import type { StoredEvent } from '../schemas/envelope.ts'
+import type { EventJson } from './event-store.ts'
 
 /**
  * What travels in the topic, as JSON. An event is its envelope; a mark has no more than its place. Both begin with
@@ -20,10 +21,15 @@ export interface ReadPlace extends Place {
   readonly isEvent: boolean
 }
 
-export const encodeEventMessage = (stored: StoredEvent, after: bigint): string => {
-  const { position, revision, id, stream, type, recordedAt, data, metadata } = stored
-  const place = { position: position.toString(), after: after.toString() }
-  return JSON.stringify({ ...place, revision: revision.toString(), id, stream, type, recordedAt, data, metadata })
+/** @param json data and metadata, when the store has given them so: they are not written anew */
+export const encodeEventMessage = (stored: StoredEvent, after: bigint, json?: EventJson): string => {
+  const { position, revision, id, stream, type, recordedAt } = stored
+  const data = json?.data ?? JSON.stringify(stored.data)
+  const metadata = json?.metadata ?? JSON.stringify(stored.metadata)
+  return (
+    `{"position":"${position}","after":"${after}","revision":"${revision}","id":"${id}","stream":${JSON.stringify(stream)},` +
+    `"type":${JSON.stringify(type)},"recordedAt":"${recordedAt}","data":${data},"metadata":${metadata}}`
+  )
 }
 
 export const encodeMark = ({ position, after }: Place): string => `{"position":"${position}","after":"${after}"}`

@@ -1,5 +1,6 @@
 import type { Message } from 'kafkajs'
 import type { StoredEvent } from '../schemas/envelope.ts'
+import type { EventJson } from './event-store.ts'
 import { encodeEventMessage, encodeMark } from './kafka-message.ts'
 import { type Partitioning, partitionKey } from './partitioning.ts'
 
@@ -8,7 +9,7 @@ export type RelayMessage = Message & { readonly value: string; readonly partitio
 
 /** Turns the log into the messages of its partitions, each linked to the one before it in its partition. */
 export interface RelayStream {
-  event(stored: StoredEvent): RelayMessage
+  event(stored: StoredEvent, json?: EventJson): RelayMessage
   /** One for each partition that has heard nothing of the log up to this position. */
   marks(position: bigint): RelayMessage[]
   /** Whether some partition has heard less. */
@@ -24,9 +25,9 @@ export const createRelayStream = ({ partitions, of }: Partitioning, start: bigin
     return after
   }
   return {
-    event: (stored) => {
+    event: (stored, json) => {
       const partition = of(stored.stream)
-      const value = encodeEventMessage(stored, advance(partition, stored.position))
+      const value = encodeEventMessage(stored, advance(partition, stored.position), json)
       return { key: partitionKey(stored.stream), value, partition: partition - 1 }
     },
     marks: (position) =>

@@ -113,7 +113,7 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
   const carry = async (producer: Producer, topic: string, session: string, from: Carried, signal: AbortSignal) => {
     const { ends } = from
     const stream = createRelayStream(partitioning, from.position)
-    const pages = store.subscribe({ after: from.position, pageSize, signal })[Symbol.asyncIterator]()
+    const pages = store.subscribe({ after: from.position, pageSize, withJson: true, signal })[Symbol.asyncIterator]()
     let { position, lastEvent } = from
     let marked = 0
     let sending: Promise<unknown> = Promise.resolve()
@@ -150,8 +150,8 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
       if (result) {
         next = pages.next()
         next.catch(() => undefined)
-        const { events } = result.value
-        for (const stored of events) messages.push(stream.event(stored))
+        const { events, json } = result.value
+        for (const [index, stored] of events.entries()) messages.push(stream.event(stored, json?.[index]))
         position = result.value.position
         lastEvent = events.at(-1) ?? lastEvent
         metrics.relayEvents.inc(events.length)

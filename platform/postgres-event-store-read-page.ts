@@ -1,5 +1,6 @@
 import type { EventMetadata, StoredEvent } from '../schemas/envelope.ts'
 import type { Database, Statement } from './database.ts'
+import type { EventJson } from './event-store.ts'
 
 /**
  * A page ends with the event that takes its data and metadata beyond so many bytes (UTF-8 JSON): it is bounded by memory
@@ -9,13 +10,13 @@ export const maxPageBytes = 4_194_304
 
 /**
  * A page is one row of eight texts: a row per event, and JSON parsed piece by piece, would cost the client twice as much.
- * Names have no line break, and JSON between commas is JSON again.
+ * Names have no line break, and JSON between commas is JSON again; the line breaks there are for who takes it apart.
  */
 const pageOf = (condition: string, limit: string): string => `
   select string_agg(e.position::text, E'\\n') as positions, string_agg(e.stream, E'\\n') as streams,
     string_agg(e.revision::text, E'\\n') as revisions, string_agg(e.id::text, E'\\n') as ids,
-    string_agg(e.type, E'\\n') as types, string_agg(e.data::text, ',') as data,
-    string_agg(e.metadata::text, ',') as metadata,
+    string_agg(e.type, E'\\n') as types, string_agg(e.data::text, E',\\n') as data,
+    string_agg(e.metadata::text, E',\\n') as metadata,
     string_agg((date_part('epoch', e.recorded_at) * 1000)::bigint::text, E'\\n') as times, max(e.upto) as bytes
   from (
     select e.*, sum(e.size) over (order by e.position rows unbounded preceding) as upto
@@ -88,9 +89,18 @@ const toEvents = (row: Row, positions: string): StoredEvent[] => {
   return events
 }
 
+/** The JSON of each event; undefined when one was written by another hand, with a line break in it. */
+const toJson = (row: Row, count: number): EventJson[] | undefined => {
+  const data = row.data.split(',\n')
+  const metadata = row.metadata.split(',\n')
+  if (data.length !== count || metadata.length !== count) return undefined
+  return data.map((text, index) => ({ data: text, metadata: metadata[index] ?? '' }))
+}
+
 /** What was found, and whether there may be more of it: the page is full, of events or of bytes. */
 export interface Found {
   readonly events: readonly StoredEvent[]
+  readonly json?: readonly EventJson[] | undefined
   readonly full: boolean
 }
 
@@ -99,12 +109,17 @@ export const readPage = async (
   database: Database,
   after: bigint,
   limit: number,
-  only?: { readonly upTo: bigint; readonly types: readonly string[] },
+  options: {
+    readonly only?: { readonly upTo: bigint; readonly types: readonly string[] }
+    readonly withJson?: boolean | undefined
+  } = {},
 ): Promise<Found> => {
+  const { only, withJson } = options
   const [row] = await (only
     ? database.execute<Row>(filteredPageStatement, [after, limit, only.upTo, only.types])
     : database.execute<Row>(pageStatement, [after, limit]))
   if (!row || row.positions === null) return { events: [], full: false }
   const events = toEvents(row, row.positions)
-  return { events, full: events.length === limit || row.bytes >= BigInt(maxPageBytes) }
+  const json = withJson ? toJson(row, events.length) : undefined
+  return { events, json, full: events.length === limit || row.bytes >= BigInt(maxPageBytes) }
 }

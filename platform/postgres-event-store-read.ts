@@ -18,17 +18,17 @@ export const createReads = (database: Database): Omit<EventStore, 'append' | 'su
   return {
     readStream: createReadStream(database),
     readHistory: createReadHistory(database),
-    readAll: async ({ after, limit, types }) => {
+    readAll: async ({ after, limit, types, withJson }) => {
       if (!types) {
-        const { events } = await readPage(database, after, limit)
-        return { events, position: events.at(-1)?.position ?? after }
+        const { events, json } = await readPage(database, after, limit, { withJson })
+        return { events, ...(json ? { json } : {}), position: events.at(-1)?.position ?? after }
       }
       // The head is read first: the log up to it never changes, and nothing is claimed to have been seen beyond it.
       const end = await head()
       const upTo = end < after + stretch ? end : after + stretch
       if (upTo <= after) return { events: [], position: after }
-      const { events, full } = await readPage(database, after, limit, { upTo, types })
-      return { events, position: full ? (events.at(-1)?.position ?? upTo) : upTo }
+      const { events, json, full } = await readPage(database, after, limit, { only: { upTo, types }, withJson })
+      return { events, ...(json ? { json } : {}), position: full ? (events.at(-1)?.position ?? upTo) : upTo }
     },
     head,
     identity: async () => {

@@ -26,7 +26,7 @@ export async function* subscribeToLog(
     readonly logger: Logger
     readonly pollMs: number
   },
-  { after, types, pageSize = 1_000, signal }: SubscribeOptions,
+  { after, types, pageSize = 1_000, withJson = false, signal }: SubscribeOptions,
 ): AsyncGenerator<LogPage> {
   let position = after
   let ahead: Promise<LogPage> | undefined
@@ -35,12 +35,13 @@ export async function* subscribeToLog(
   let polledAt = performance.now()
   const continuity = createLogContinuity(store)
   const readBeyond = (): Promise<LogPage> =>
-    store.readAll({ after: position, limit: pageSize, ...(types ? { types } : {}) })
+    store.readAll({ after: position, limit: pageSize, withJson, ...(types ? { types } : {}) })
   const read = async (): Promise<LogPage> => {
     if (!last || types) return readBeyond()
-    const { events, position: end } = await store.readAll({ after: last.position - 1n, limit: pageSize + 1 })
+    const whole = { after: last.position - 1n, limit: pageSize + 1, withJson }
+    const { events, json, position: end } = await store.readAll(whole)
     if (events[0]?.id !== last.id) throw new LogWentBack(last.position)
-    if (events.length > 1) return { events: events.slice(1), position: end }
+    if (events.length > 1) return { events: events.slice(1), ...(json ? { json: json.slice(1) } : {}), position: end }
     // A page may be too small for more than that one event.
     const due = performance.now() - polledAt >= pollMs
     if (!due && hints.head() <= position) return { events: [], position }

@@ -50,6 +50,25 @@ describe('the log in PostgreSQL', () => {
     await expect(replica).rejects.toThrow(/the log is append-only|permission denied/)
   })
 
+  test('a page has the JSON of its events, unless somebody wrote one with line breaks of its own', async () => {
+    const after = await store.head()
+    const [first, second] = newEvents(2).map((event, index) => ({ ...event, data: { text: `a,\n${index}` } }))
+    if (!first || !second) throw new Error('no events')
+    await store.append(newStream(), [first], 'none')
+    const page = await store.readAll({ after, limit: 10, withJson: true })
+    expect(page.json).toEqual([{ data: JSON.stringify(first.data), metadata: JSON.stringify(first.metadata) }])
+    expect((await store.readAll({ after, limit: 10 })).json).toBeUndefined()
+
+    await test1.database.query(
+      `insert into log.events (position, stream, revision, id, type, data, metadata, recorded_at)
+       values ($1, $2, 0, $3, $4, $5, $6, now())`,
+      [after + 2n, newStream(), second.id, second.type, '{"a":1,\n"b":2}', JSON.stringify(second.metadata)],
+    )
+    const byHand = await store.readAll({ after, limit: 10, withJson: true })
+    expect(byHand.events.map((event) => event.data)).toEqual([first.data, { a: 1, b: 2 }])
+    expect(byHand.json).toBeUndefined()
+  })
+
   test('what the database refuses altogether fails alone', async () => {
     const streams = Array.from({ length: 10 }, () => newStream())
     // Deeper than the stack of the server, not than ours.

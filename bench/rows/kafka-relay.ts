@@ -81,7 +81,7 @@ const raw: Contender = {
     function* requests(): Generator<Message[]> {
       const stream = createRelayStream(createPartitioning(partitions), 0n)
       for (let first = 0; first < stored.length; first += perRequest)
-        yield stored.slice(first, first + perRequest).map(stream.event)
+        yield stored.slice(first, first + perRequest).map((event) => stream.event(event))
     }
     return {
       run: async (count) => {
