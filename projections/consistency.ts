@@ -27,7 +27,7 @@ interface Waiter {
 
 /**
  * Knows how far projections are: from the projectors of this process at once, from those of others by reading their
- * checkpoints, all that anybody waits for in one query, as long as somebody waits.
+ * checkpoints, all that anybody waits for in one query to each engine, as long as somebody waits.
  *
  * @param deps.partitions of the feed: a projection is as far as the partition that is furthest behind
  * @param deps.elsewhere of the projections, by name, whose checkpoints are not in PostgreSQL
@@ -43,7 +43,8 @@ export const createConsistencyWaiter = (deps: {
   const { database, logger, pollMs = 15, partitions = [0], elsewhere = {} } = deps
   // No position is remembered between waits: a rebuild sets checkpoints back.
   const waiters = new Set<Waiter>()
-  let polling = false
+  /** The sources of checkpoints that are being read. */
+  const polling = new Set<string>()
 
   const reached = (projection: string, partition: number, position: bigint): void => {
     for (const { missing, settle, position: wanted } of waiters) {
@@ -54,12 +55,7 @@ export const createConsistencyWaiter = (deps: {
     }
   }
 
-  const readElsewhere = async (name: string, reader: CheckpointReader): Promise<void> => {
-    for (const { partition, position } of await reader.checkpoints(name)) reached(name, partition, position)
-  }
-
   const readDatabase = async (names: readonly string[]): Promise<void> => {
-    if (names.length === 0) return
     const rows = await database.execute<{ consumer: string; partition: number; position: bigint }>(
       {
         name: 'consistency_checkpoints',
@@ -71,26 +67,35 @@ export const createConsistencyWaiter = (deps: {
       if (!isSealed(position)) reached(consumer, partition, position)
   }
 
-  /** One engine that is away keeps nobody from what the others say. */
-  const readCheckpoints = async (): Promise<void> => {
-    const names = [...new Set([...waiters].flatMap((waiter) => [...waiter.missing.keys()]))]
-    const here = names.filter((name) => !elsewhere[name])
-    const readings = [
-      readDatabase(here),
-      ...names.flatMap((name) => (elsewhere[name] ? [readElsewhere(name, elsewhere[name])] : [])),
-    ]
-    for (const reading of await Promise.allSettled(readings))
-      if (reading.status === 'rejected') logger.debug({ err: reading.reason }, 'checkpoints could not be read')
+  const readElsewhere = async (name: string, reader: CheckpointReader): Promise<void> => {
+    for (const { partition, position } of await reader.checkpoints(name)) reached(name, partition, position)
   }
 
-  const poll = async (): Promise<void> => {
-    if (polling) return
-    polling = true
-    while (waiters.size > 0) {
-      await readCheckpoints()
-      if (waiters.size > 0) await pause(pollMs)
+  /** The projections that somebody waits for. */
+  const wanted = (): string[] => [...new Set([...waiters].flatMap(({ missing }) => [...missing.keys()]))]
+
+  /** Reads for as long as somebody waits for one of these. */
+  const keepReading = async (
+    source: string,
+    names: () => readonly string[],
+    read: (names: readonly string[]) => Promise<void>,
+  ): Promise<void> => {
+    if (polling.has(source)) return
+    polling.add(source)
+    for (let missing = names(); missing.length > 0; missing = names()) {
+      await read(missing).catch((err: unknown) => logger.debug({ err, source }, 'checkpoints could not be read'))
+      await pause(pollMs)
     }
-    polling = false
+    polling.delete(source)
+  }
+
+  /** Each engine in a loop of its own: one that is away or slow keeps nobody from what the others say. */
+  const poll = (): void => {
+    void keepReading('PostgreSQL', () => wanted().filter((name) => !elsewhere[name]), readDatabase)
+    for (const [name, reader] of Object.entries(elsewhere)) {
+      const ours = () => wanted().filter((projection) => projection === name)
+      void keepReading(name, ours, () => readElsewhere(name, reader))
+    }
   }
 
   return {
@@ -117,7 +122,7 @@ export const createConsistencyWaiter = (deps: {
         }
         signal?.addEventListener('abort', giveUp)
         waiters.add(waiter)
-        void poll()
+        poll()
       }),
   }
 }

@@ -75,6 +75,22 @@ test('an empty log is visible at once, before any projection has run', async () 
   expect(await waiter.waitFor(['order_details', 'sales'], 0n, 10_000)).toBe(true)
 })
 
+test('a projection is waited for alone: checkpoints that another engine does not tell hold up nobody', async () => {
+  const gone = new AbortController()
+  const silent = { checkpoints: () => new Promise<never>(() => undefined) }
+  const waiter = createConsistencyWaiter({
+    database: side.database,
+    logger: silentLogger,
+    elsewhere: { order_search: silent },
+  })
+  const order = givenOrder(side)
+  const position = await side.record(order.stream, order.placed)
+  const searching = waiter.waitFor(['order_search'], position, 2_147_483_647, gone.signal)
+  expect(await waiter.waitFor(['order_details'], position, 90_000)).toBe(true)
+  gone.abort()
+  expect(await searching).toBe(false)
+})
+
 test('a token of another log or of nobody is refused', async () => {
   for (const token of [formatConsistencyToken(randomUUID(), 1n), 'nonsense', '', '0-0'])
     expect((await ask(side, '/v1/orders', { 'Consistency-Token': token })).body).toMatchObject({
