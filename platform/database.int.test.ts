@@ -85,6 +85,19 @@ describe('a PostgreSQL that hangs', () => {
     expect(said).toEqual([])
   })
 
+  test('is how a process that was stopped looks to the server, which gives its leases to others', async () => {
+    const stopped = openLeases({ database, logger, retryMs: 5, silentMs: 3_000 })
+    const heir = openLeases({ database: test1.database, logger, retryMs: 5 })
+    const never = new AbortController().signal
+    const lease = await stopped.acquire('throne', never)
+    const inheriting = heir.acquire('throne', never)
+    proxy.hang()
+    expect((await inheriting)?.lost.aborted).toBe(false)
+    proxy.resume()
+    await expect.poll(() => lease?.lost.aborted).toBe(true)
+    await Promise.all([stopped.close(), heir.close()])
+  })
+
   test('makes a migration give up', async () => {
     proxy.hang()
     await expect(migrate(proxy.url, logger)).rejects.toThrow(EngineUnavailable)

@@ -29,8 +29,12 @@ export interface Database extends Transaction {
     work: (transaction: Transaction) => Promise<Result>,
     options?: { readonly statementTimeoutMs?: number },
   ): Promise<Result>
-  /** A connection of one's own, outside the pool: for LISTEN and for session locks. The caller ends it. */
-  connect(): Promise<pg.Client>
+  /**
+   * A connection of one's own, outside the pool: for LISTEN and for session locks. The caller ends it.
+   *
+   * @param options.silentMs the server ends it when nothing was said on it for so long; default: never
+   */
+  connect(options?: { readonly silentMs?: number }): Promise<pg.Client>
   readonly pool: pg.Pool
   close(): Promise<void>
 }
@@ -234,8 +238,8 @@ export const openDatabase = (
     ...over(pool),
     pool,
     transaction,
-    connect: async () => {
-      const client = new pg.Client({ ...settings })
+    connect: async ({ silentMs = 0 } = {}) => {
+      const client = new pg.Client({ ...settings, options: `${settings.options} -c idle_session_timeout=${silentMs}` })
       // One that dies while it is still being set up emits before the caller can listen.
       client.on('error', () => undefined)
       try {

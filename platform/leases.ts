@@ -30,21 +30,26 @@ const unlock = `select pg_advisory_unlock(hashtextextended('orderlog/' || $1, 0)
 
 /** A server that does not answer for so long may have given the locks to others already. */
 const answerWithinMs = 5_000
+/** How often a process that holds leases says so, by any statement. */
+const tellEveryMs = 1_000
 
 /**
  * Leases as session-level advisory locks of PostgreSQL, all of a process on one connection.
  *
  * A lease: waiting -> held -> released | lost. One loop serves them: while somebody waits or holds, it asks for every
  * name that is waited for; the same statement, even without names, shows that the connection lives. When the connection
- * is lost so are all leases on it, and the loop connects anew.
+ * is lost so are all leases on it, and the loop connects anew. The server does the same with us: a process that was stopped
+ * or cut off keeps its connection open and would keep its locks for ever, so a silent connection is ended.
  */
 export const openLeases = (deps: {
   readonly database: Database
   readonly logger: Logger
   /** How often a name that others hold is asked for, in milliseconds. */
   readonly retryMs?: number
+  /** A process that says nothing for so long loses its leases, in milliseconds. */
+  readonly silentMs?: number
 }): Leases => {
-  const { database, logger, retryMs = 200 } = deps
+  const { database, logger, retryMs = 200, silentMs = 10_000 } = deps
   const closed = new AbortController()
   const held = new Map<string, AbortController>()
   const waiters = new Set<Waiter>()
@@ -66,7 +71,7 @@ export const openLeases = (deps: {
   }
 
   const open = async (): Promise<pg.Client> => {
-    const client = await database.connect()
+    const client = await database.connect({ silentMs })
     if (closed.signal.aborted) {
       await endConnection(client)
       throw new Error('the leases were closed')
@@ -134,7 +139,7 @@ export const openLeases = (deps: {
         await askOnce()
         failures = 0
         const rest = new AbortController()
-        await Promise.race([woken, pause(waiters.size > 0 ? retryMs : 1_000, rest.signal)])
+        await Promise.race([woken, pause(waiters.size > 0 ? retryMs : tellEveryMs, rest.signal)])
         rest.abort()
       } catch (error) {
         if (session) lose(session)
