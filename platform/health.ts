@@ -4,7 +4,7 @@ import type { Metrics } from './metrics.ts'
 /** What one part of this process says of itself right now. */
 export interface Health {
   readonly ok: boolean
-  /** One sentence when it is not ok; never a secret. */
+  /** One sentence when it is not ok, or when there is more to say; never a secret. */
   readonly detail?: string
 }
 
