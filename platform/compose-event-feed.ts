@@ -32,7 +32,8 @@ const openKafkaFeed = async (
   { database }: Connections,
   { store, log, leases }: { store: EventStore; log: EventFeed; leases: ReturnType<typeof openLeases> },
 ): Promise<Feed> => {
-  const { checkKafka, createKafka, kafkaHealth } = await import('./kafka-client.ts')
+  const { checkKafka, kafkaHealth } = await import('./kafka-check.ts')
+  const { createKafka } = await import('./kafka-client.ts')
   const { createKafkaEventFeed } = await import('./kafka-event-feed.ts')
   const { createKafkaRelay } = await import('./kafka-relay.ts')
   const { namespace } = config

@@ -1,6 +1,5 @@
 import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs'
-import { EngineUnavailable, StartupError } from './failures.ts'
-import type { HealthCheck } from './health.ts'
+import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 
 /** How to reach the brokers. */
@@ -56,7 +55,7 @@ export const createKafka = (
 }
 
 /** The innermost cause: the client wraps what happened in what it did about it. */
-const rootOf = (error: unknown): Error => {
+export const rootOf = (error: unknown): Error => {
   if (!(error instanceof Error)) return new Error(String(error))
   return error.cause instanceof Error ? rootOf(error.cause) : error
 }
@@ -64,42 +63,3 @@ const rootOf = (error: unknown): Error => {
 /** Whatever a request to Kafka failed with, as "not now". */
 export const kafkaUnavailable = (error: unknown): EngineUnavailable =>
   error instanceof EngineUnavailable ? error : new EngineUnavailable('Kafka', rootOf(error))
-
-/** What trying again does not mend: wrong credentials, wrong certificate, a broker that speaks another protocol. */
-const isRefusal = (error: Error): boolean =>
-  /SASL|UnsupportedSasl|certificate|self[- ]signed|wrong version number|packet length|unsupported/i.test(
-    `${error.name} ${error.message} ${(error as { code?: string }).code ?? ''}`,
-  )
-
-/**
- * Asks the brokers for anything at all.
- *
- * @throws EngineUnavailable when they cannot be reached; StartupError, one sentence that names the variable and the
- * brokers and no secret, when they refuse us
- */
-export const checkKafka = async (kafka: Kafka, { brokers }: KafkaAddress): Promise<void> => {
-  const admin = kafka.admin({ retry: { retries: 0 } })
-  try {
-    await admin.connect()
-    await admin.describeCluster()
-  } catch (error) {
-    const root = rootOf(error)
-    if (isRefusal(root))
-      throw new StartupError(
-        `KAFKA_BROKERS names a Kafka on ${brokers.join(',')} that cannot be used: ${root.message.replace(/\.$/, '')}.`,
-        { cause: error },
-      )
-    throw kafkaUnavailable(error)
-  } finally {
-    await admin.disconnect().catch(() => undefined)
-  }
-}
-
-/** Whether any broker answers, for `/health/ready`. */
-export const kafkaHealth = (address: KafkaAddress, logger: Logger): HealthCheck => {
-  const kafka = createKafka(address, { logger, clientId: 'orderlog-health', requestTimeoutMs: 900 })
-  return async () => {
-    await checkKafka(kafka, address)
-    return { ok: true }
-  }
-}

@@ -1,15 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../test/support/eventually.ts'
-import { type KafkaRig, kafkaSuite, openKafkaRig, testKafkaAddress, withoutKafka } from '../test/support/kafka.ts'
+import { type KafkaRig, kafkaSuite, openKafkaRig, withoutKafka } from '../test/support/kafka.ts'
 import { newEvent, newEvents } from '../test/support/new-event.ts'
-import { EngineUnavailable } from './failures.ts'
 import { fixFeedPartitions } from './feed-partitions.ts'
-import { checkKafka, createKafka } from './kafka-client.ts'
 import { decodeMessage, encodeEventMessage, readPlace } from './kafka-message.ts'
 import { takeOver } from './kafka-relay-state.ts'
 import { ensureTopic } from './kafka-topic.ts'
-import { silentLogger as logger } from './logging.ts'
 import { createPartitioning } from './partitioning.ts'
 
 describe.skipIf(withoutKafka)(kafkaSuite('the relay to Kafka'), () => {
@@ -177,19 +174,5 @@ describe.skipIf(withoutKafka)(kafkaSuite('the relay to Kafka'), () => {
     ).rejects.toThrow(`KAFKA_PARTITIONS is 4, but the topic ${rig.topic} has 3 partitions`)
     await fixFeedPartitions(rig.database, 3)
     await expect(fixFeedPartitions(rig.database, 6)).rejects.toThrow('KAFKA_PARTITIONS is 6, but the consumers')
-  })
-
-  test('a Kafka that is not there is unavailable; one that refuses us is a sentence without a secret', async () => {
-    const absent = { brokers: ['127.0.0.1:1'], tls: false }
-    await expect(checkKafka(createKafka(absent, { logger, clientId: 'test' }), absent)).rejects.toThrow(
-      EngineUnavailable,
-    )
-    const there = testKafkaAddress()
-    await checkKafka(createKafka(there, { logger, clientId: 'test' }), there)
-    const sasl = { mechanism: 'plain', username: 'somebody', password: 'top-secret' } as const
-    const refused = { ...there, sasl }
-    const failure = await checkKafka(createKafka(refused, { logger, clientId: 'test' }), refused).catch(String)
-    expect(failure).toContain(`KAFKA_BROKERS names a Kafka on ${there.brokers.join(',')} that cannot be used`)
-    expect(failure).not.toContain('top-secret')
   })
 })

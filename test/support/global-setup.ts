@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { silentLogger } from '../../platform/logging.ts'
+import { noKafkaServer } from './kafka-server.ts'
 import { nginx } from './nginx.ts'
 import { hasRedisServer } from './redis-server.ts'
 import { mayBreakServers } from './servers.ts'
@@ -25,6 +26,7 @@ const needed: readonly (readonly [what: string, isThere: boolean, why: string])[
   ['Elasticsearch', Boolean(process.env.ORDERLOG_TEST_ELASTICSEARCH_URL), 'ORDERLOG_TEST_ELASTICSEARCH_URL is unset'],
   ['a node of EventStoreDB', Boolean(process.env.EVENTSTORE_URL), 'EVENTSTORE_URL is unset'],
   ['a Redis to kill and pause', hasRedisServer, 'redis-server is not installed'],
+  ['a Kafka with TLS and passwords', noKafkaServer === '', noKafkaServer],
   ['a reverse proxy', nginx !== undefined, 'nginx is not installed'],
   ['servers to break', mayBreakServers, '`npm run test:faults` with ORDERLOG_TEST_SERVERS runs them'],
 ]
