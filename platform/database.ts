@@ -135,8 +135,14 @@ const givenUpAfter = (statementTimeoutMs: number): number => statementTimeoutMs 
 /** @param statementTimeoutMs default: that of the connection */
 const over = (client: pg.Pool | pg.PoolClient, statementTimeoutMs?: number): Transaction => {
   const patience = statementTimeoutMs === undefined ? {} : { query_timeout: givenUpAfter(statementTimeoutMs) }
-  const run = async <Row>(query: pg.QueryConfig): Promise<Row[]> =>
-    (await translated(client.query({ ...query, ...patience }))).rows as Row[]
+  const run = async <Row>(query: pg.QueryConfig): Promise<Row[]> => {
+    const result = await translated(client.query({ ...query, ...patience }))
+    const { rows } = result
+    // A connection holds on to its last result: with the rows in it, they would outlive the young generation and be
+    // collected with the old one, at several times the cost.
+    result.rows = []
+    return rows as Row[]
+  }
   return {
     query: (text, values = []) => run({ text, values: values as unknown[] }),
     execute: (statement, values = []) => run({ ...statement, values: values as unknown[] }),
