@@ -133,6 +133,24 @@ describe.skipIf(withoutKafka).each([
     expect(read.events).toBeLessThan(many / 2)
   })
 
+  test('goes on from what an older version has noted, and notes more', async () => {
+    const { database, startRelay } = log.rig
+    const first = startRelay()
+    await published(first, await write(3))
+    await first.stop()
+    await database.query(`update platform.relays set event_id = (last_event->>'id')::uuid, last_event = null`)
+    await published(startRelay(), await write(1))
+    const end = await log.rig.store.head()
+    await eventually(
+      () =>
+        database.query<{ id: string | null; position: string }>(
+          `select event_id as id, last_event->>'position' as position from platform.relays`,
+        ),
+      ([row]) => row?.id === null && row.position === String(end),
+      { what: 'the last event noted with its place' },
+    )
+  })
+
   test('knows a log that is shorter than what was published of it', async () => {
     const { startRelay } = log.rig
     await write(3)

@@ -46,6 +46,16 @@ const checkpointsOf = async (
   }
 }
 
+/** Where the log ends; null while the event store does not answer: how far behind anyone is, is then not known. */
+const headOf = async (store: ReadApiDependencies['store']): Promise<bigint | null> => {
+  try {
+    return await store.head()
+  } catch (error) {
+    if (error instanceof EngineUnavailable) return null
+    throw error
+  }
+}
+
 /** `GET /v1/projections`: where each consumer of the log stands, in events behind the head, and what it has parked. */
 export const registerProjections = (server: HttpServer, deps: ReadApiDependencies): void => {
   addReadRoute(server, deps, '/v1/projections', {
@@ -59,9 +69,9 @@ export const registerProjections = (server: HttpServer, deps: ReadApiDependencie
           return { ...row, ...(reader && (await checkpointsOf(row.name, reader))) }
         }),
       )
-      const head = await deps.store.head()
+      const head = await headOf(deps.store)
       return {
-        head: String(head),
+        head: head === null ? null : String(head),
         projections: rows.map((row) => ({
           name: row.name,
           version: row.version,
@@ -69,7 +79,7 @@ export const registerProjections = (server: HttpServer, deps: ReadApiDependencie
           parkedEventCount: row.parked,
           partitions: row.partitions.map((partition) => ({
             ...partition,
-            lagEvents: String(head - BigInt(partition.position)),
+            lagEvents: head === null ? null : String(head - BigInt(partition.position)),
           })),
           ...(row.error === undefined ? {} : { error: row.error }),
         })),

@@ -54,6 +54,10 @@ test('PostgreSQL killed under load comes back by itself: readiness tells the tru
     const notReady = await eventually(readiness, ({ status }) => status === 503, { what: 'not ready' })
     expect(notReady.body).toMatchObject({ status: 'not-ready' })
     expect((await send(home.url, 'GET', '/health/live')).status).toBe(200)
+    const told = await home.run(['status'])
+    expect(told).toMatchObject({ code: 1, stderr: '' })
+    expect(told.stdout).toMatch(/postgresql +│ NO/)
+    expect(told.stdout).toContain('Where the consumers stand: ')
     await eventually(
       async () => answers.slice(answered),
       (later) => later.some(({ status }) => status === 503),

@@ -11,11 +11,15 @@ import { mayBreakServers } from './servers.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
-/** The end-to-end tests run what users run: the compiled command line. Wrong types are told by `npm run types`. */
+/**
+ * The end-to-end tests run what users run: the compiled command line; and the EventStoreDB test server as a process of its
+ * own. Wrong types are told by `npm run types`.
+ */
 const build = async (): Promise<void> => {
   const run = promisify(execFile)
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  await run(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root }).catch(() => undefined)
+  for (const project of ['tsconfig.build.json', join('test', 'support')])
+    await run(process.execPath, [compiler, '-p', project], { cwd: root }).catch(() => undefined)
   await run(process.execPath, [join('platform', 'copy-sql.mjs')], { cwd: root })
 }
 
