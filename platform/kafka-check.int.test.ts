@@ -9,7 +9,7 @@ import { openHome, type PlatformHome } from '../test/support/platform-home.ts'
 import { openTestDatabase, type TestDatabase } from '../test/support/postgres.ts'
 import { selfSigned } from '../test/support/self-signed.ts'
 import { StartupError } from './failures.ts'
-import { checkKafka } from './kafka-check.ts'
+import { checkKafka, kafkaHealth } from './kafka-check.ts'
 import { createKafka, type KafkaAddress } from './kafka-client.ts'
 import { silentLogger as logger } from './logging.ts'
 
@@ -109,6 +109,13 @@ describe.skipIf(noKafkaServer !== '')(`a Kafka with TLS and passwords${why}`, ()
   })
 
   test('is found though the broker before it in the list is away', async () => {
+    await check('tls', { tls: true, ca }, ['127.0.0.1:1'])
+    const address = { brokers: ['127.0.0.1:1', server.tls], tls: true, ca }
+    await eventually(
+      async () => kafkaHealth(address, logger)(),
+      ({ ok }) => ok,
+      { what: 'health of a Kafka with a broker that is away' },
+    )
     const failure = await check('tls', { tls: false }, ['127.0.0.1:1']).catch(String)
     expect(failure).toContain(
       `KAFKA_BROKERS names a Kafka on 127.0.0.1:1,${server.tls} that cannot be used: it speaks TLS`,
