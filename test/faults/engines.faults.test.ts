@@ -7,11 +7,14 @@ import { auditOf, cleanReport } from '../support/audit.ts'
 import { openBusyShop } from '../support/busy-shop.ts'
 import { leftOut, missing, openTestEngines, type TestEngines } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
+import { type LiveWatch, openLiveWatch } from '../support/live-watch.ts'
 import { bringToEnd } from '../support/orders-to-end.ts'
 import { openHome, type PlatformHome } from '../support/platform-home.ts'
 import type { PlatformProcess } from '../support/platform-process.ts'
-import { mayBreakServers, type Server, server } from '../support/servers.ts'
-import { createShopClient, type Method, placeOrder, send } from '../support/shop-client.ts'
+import { expectRefusal } from '../support/refusals.ts'
+import { mayBreakServers, server } from '../support/servers.ts'
+import { createShopClient, type Method, send } from '../support/shop-client.ts'
+import { allServe, namedBy, saysSo, whileAway } from '../support/while-away.ts'
 
 const engines = ['kafka', 'redis', 'elasticsearch'] as const
 const runs = mayBreakServers && missing(...engines).length === 0
@@ -34,45 +37,13 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
     await on?.drop()
   })
 
-  const ask = (method: Method, path: string, body?: unknown) => send(platform.url, method, path, body)
+  const ask = (method: Method, path: string) => send(platform.url, method, path)
   const ready = () => ask('GET', '/health/ready')
 
-  /** What a customer gets, in a word: a status, or the engine that is said to be away. */
-  const get = async (path: string): Promise<number | string> => {
-    const { status, body } = await ask('GET', path)
-    return status === 503 ? (body.engine ?? body.code) : status
-  }
-
-  /** Whether everything that has to do with this engine says so and everything else goes on. */
-  const whileAway: Record<Server, () => Promise<void>> = {
-    redis: async () => {
-      expect(await get('/v1/leaderboards/products?by=units&window=all')).toBe('Redis')
-      expect([await get('/v1/orders'), await get('/v1/search/products?q=cup'), await get('/v1/sales')]).toEqual([
-        200, 200, 200,
-      ])
-    },
-    elasticsearch: async () => {
-      expect(await get('/v1/search/products?q=cup')).toBe('Elasticsearch')
-      expect(await get('/v1/search/orders?q=ada')).toBe('Elasticsearch')
-      expect([await get('/v1/orders'), await get('/v1/leaderboards/products?by=units&window=all')]).toEqual([200, 200])
-    },
-    kafka: async () => {
-      // Orders are taken, what is derived from them waits.
-      expect([await get('/v1/orders'), await get('/v1/search/products?q=cup')]).toEqual([200, 200])
-      expect((await ask('POST', '/v1/orders', placeOrder([{ sku: 'kept', quantity: 1 }]))).status).toBe(201)
-    },
-    postgres: async () => {
-      const refused = await ask('POST', '/v1/orders', placeOrder([{ sku: 'kept', quantity: 1 }]))
-      expect(refused).toMatchObject({ status: 503, body: { code: 'engine-unavailable', engine: 'PostgreSQL' } })
-      expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
-      expect(await get('/v1/orders')).toBe('PostgreSQL')
-      expect((await ask('GET', '/health/live')).status).toBe(200)
-    },
-  }
-
   /** Orders flow, something breaks and is mended, orders flow on; then the books are audited. */
-  const goesOn = async (breakIt: () => Promise<void>): Promise<void> => {
+  const goesOn = async (breakIt: (live: LiveWatch) => Promise<void>): Promise<void> => {
     await createShopClient(platform.url).stock('kept', 1_000)
+    const live = await openLiveWatch(platform.url)
     const shop = await openBusyShop(platform.url)
     const orders = (count: number) =>
       eventually(
@@ -80,19 +51,25 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
         (found) => found >= count,
         { what: `${count} orders` },
       )
-    await orders(20)
-    await breakIt()
-    await orders(shop.acknowledged.length + 20)
+    await Promise.all([orders(20), allServe(platform.url)])
+    await breakIt(live)
+    await Promise.all([orders(shop.acknowledged.length + 20), live.boards(live.boardsSeen() + 1)])
     await shop.close()
+    // Nothing but PostgreSQL may keep an order from being taken.
+    for (const refusal of shop.refusals) expectRefusal(refusal, { engine: 'PostgreSQL' })
     await eventually(ready, ({ status }) => status === 200, { what: 'readiness' })
     await bringToEnd(shop.shop, on.database.database.query, shop.acknowledged)
     const { report, differences } = await auditOf(on.environment, shop.acknowledged)
     expect(differences).toEqual([])
     expect(report).toEqual(cleanReport)
+    // On one connection, each exactly once, whatever was away meanwhile.
+    const placed = await live.events('OrderPlaced', shop.acknowledged)
+    expect(placed.length).toBe(shop.acknowledged.length)
+    await live.close()
   }
 
   /** A fault that is not survived is told with what the platform says of itself. */
-  const survives = async (breakIt: () => Promise<void>): Promise<void> => {
+  const survives = async (breakIt: (live: LiveWatch) => Promise<void>): Promise<void> => {
     try {
       await goesOn(breakIt)
     } catch (error) {
@@ -102,22 +79,19 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
     }
   }
   const names = ['redis', 'elasticsearch', 'kafka', 'postgres'] as const
-  const checkOf = { redis: 'redis', elasticsearch: 'elasticsearch', kafka: 'kafka', postgres: 'postgresql' }
-  const toldOf = (name: Server) =>
-    eventually(ready, ({ status, body }) => status === 503 && body.checks[checkOf[name]]?.ok === false, {
-      what: `readiness that names ${name}`,
-    })
-
   test.each(names)(
     '%s is killed and started again 10 s later',
     async (name) => {
-      await survives(async () => {
+      await survives(async (live) => {
         await server('kill', name)
-        const away = sleep(killedMs)
-        await toldOf(name)
-        await whileAway[name]()
-        await away
-        await server('up', name)
+        try {
+          const away = sleep(killedMs)
+          await saysSo(platform.url, namedBy[name])
+          await whileAway(platform.url, live)[name]()
+          await away
+        } finally {
+          await server('up', name)
+        }
       })
     },
     300_000,
@@ -126,12 +100,13 @@ describe.skipIf(!runs)(`orders flow on the real servers while${leftOut(...engine
   test.each(names)(
     '%s hangs for 20 s with its connections open',
     async (name) => {
-      await survives(async () => {
+      await survives(async (live) => {
         await server('pause', name)
         try {
           const away = sleep(hungMs)
-          await toldOf(name)
-          await whileAway[name]()
+          // The relay says so when its requests were given up, which may be later.
+          await saysSo(platform.url, namedBy[name].slice(0, 1))
+          await whileAway(platform.url, live)[name]()
           await away
         } finally {
           await server('resume', name)

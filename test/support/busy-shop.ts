@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Answer } from './ask.ts'
 import { createShopClient, placeOrder, type ShopClient } from './shop-client.ts'
 
 /** Shoppers that order one after the other, whatever happens to the platform, until they are sent home. */
@@ -7,6 +8,8 @@ export interface BusyShop {
   readonly shop: ShopClient
   /** Ids of the orders that were acknowledged so far. */
   readonly acknowledged: readonly string[]
+  /** Every 503 that was answered meanwhile; each was repeated. */
+  readonly refusals: readonly Answer[]
   /** Sends the shoppers home; resolves when each has the answer to its last order. */
   close(): Promise<void>
 }
@@ -15,7 +18,10 @@ const cards = ['tok_approve', 'tok_approve', 'tok_decline', 'tok_approve', 'tok_
 
 /** @param everyMs how long a shopper looks around between two orders */
 export const openBusyShop = async (url: string, shoppers = 6, everyMs = 150): Promise<BusyShop> => {
-  const shop = createShopClient(url)
+  const refusals: Answer[] = []
+  const shop = createShopClient(url, (answer) => {
+    if (answer.status === 503) refusals.push(answer)
+  })
   const sku = `cup-${randomUUID().slice(0, 8)}`
   await shop.stock(sku, 100_000)
   const acknowledged: string[] = []
@@ -36,6 +42,7 @@ export const openBusyShop = async (url: string, shoppers = 6, everyMs = 150): Pr
   return {
     shop,
     acknowledged,
+    refusals,
     close: async () => {
       open = false
       await going
