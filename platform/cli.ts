@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander'
 import { demo } from './cli/demo.ts'
+import { exportEvents } from './cli/export.ts'
 import { forget } from './cli/forget.ts'
+import { importEvents } from './cli/import.ts'
 import { migrateDatabase } from './cli/migrate.ts'
 import { start } from './cli/start.ts'
 import { status } from './cli/status.ts'
@@ -12,6 +14,11 @@ const wholeNumber = (text: string): number => {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.')
   return value
+}
+
+const position = (text: string): bigint => {
+  if (!/^(0|[1-9][0-9]{0,17})$/.test(text)) throw new InvalidArgumentError('It must be a position, a whole number.')
+  return BigInt(text)
 }
 
 const address = (text: string): string => {
@@ -69,6 +76,22 @@ program
   .description("destroy the key of a customer's personal data, for ever")
   .argument('<customer>', 'the id of the customer')
   .action(async (customer: string) => forget(customer))
+
+program
+  .command('export')
+  .description('write the log to standard output, one event a line')
+  .option('--from <position>', 'only what comes after this position, the last one that you have', position)
+  .action(async (options: { from?: bigint }) => exportEvents(options))
+
+program
+  .command('import')
+  .description('write an exported log into an empty one, or one that it continues')
+  .argument('[file]', 'what "orderlog export" wrote (default: standard input)')
+  .option('--allow-unknown', 'take events whose names this version does not know')
+  .option('--accept-truncated', 'take a file that was cut off as far as its whole lines go')
+  .action(async (file: string | undefined, options: { allowUnknown?: boolean; acceptTruncated?: boolean }) =>
+    importEvents(file, options),
+  )
 
 try {
   await program.parseAsync()

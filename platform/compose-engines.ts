@@ -8,6 +8,7 @@ import { openDatabase } from './database.ts'
 import type { EventFeed } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
 import type { HealthCheck } from './health.ts'
+import { refuseUnfinishedImport } from './import-session.ts'
 
 /** Every port on the engine that the configuration chose for it. */
 export interface Engines extends Connections {
@@ -35,6 +36,7 @@ export const openEngines = async (opening: Opening, url: string): Promise<Engine
   const database = openDatabase(url, { max: connections - half, logger })
   const queries = openDatabase(url, { max: half, logger })
   lifecycle.onStop('the connections to PostgreSQL', () => Promise.all([database.close(), queries.close()]))
+  await refuseUnfinishedImport(database)
   const on = { database, queries }
   const store = await openStore(opening, on)
   const { feed, partitionOf, relay, check: kafka } = await openFeed(opening, on, store)

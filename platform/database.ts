@@ -166,6 +166,9 @@ export const endConnection = async (client: pg.Client, goodbyeMs = 1_000): Promi
   }
 }
 
+/** How the server knows the sessions of a platform that runs. */
+export const platformSessions = 'orderlog'
+
 /**
  * Opens a pool on a PostgreSQL. Connection failures, server restarts, a server that hangs and one that does not let us in
  * or not do what we must surface as `EngineUnavailable`; the next call connects anew.
@@ -173,11 +176,12 @@ export const endConnection = async (client: pg.Client, goodbyeMs = 1_000): Promi
  * @param connectionString `postgres://user:password@host:port/database`
  * @param options.statementTimeoutMs default 15,000; the server cancels a statement then, and a server that has not even
  * done that a little later is given up together with the connection
+ * @param options.name of the sessions, for the server's own lists; default that of the platform
  * @param options.goodbyeMs default 1,000; how long a closing pool waits for a server that does not answer
  */
 export const openDatabase = (
   connectionString: string,
-  options: { max: number; logger: Logger; statementTimeoutMs?: number; goodbyeMs?: number },
+  options: { max: number; logger: Logger; name?: string; statementTimeoutMs?: number; goodbyeMs?: number },
 ): Database => {
   const { statementTimeoutMs = 15_000, goodbyeMs = 1_000 } = options
   const settings: pg.PoolConfig = {
@@ -186,7 +190,7 @@ export const openDatabase = (
     types,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
-    application_name: 'orderlog',
+    application_name: options.name ?? platformSessions,
     statement_timeout: statementTimeoutMs,
     query_timeout: givenUpAfter(statementTimeoutMs),
     // Of a process that hangs in the middle of a transaction: its locks must not outlive the patience of the others.

@@ -25,13 +25,24 @@ export const isOurs = (event: RecordedEvent): boolean =>
   event.metadata !== null &&
   'commandId' in event.metadata
 
-export const toStoredEvent = (event: RecordedEvent): StoredEvent => ({
-  id: event.id,
-  stream: event.streamId,
-  revision: event.revision,
-  position: positionOf(event),
-  type: event.type,
-  data: event.data,
-  metadata: event.metadata as unknown as EventMetadata,
-  recordedAt: event.created.toISOString(),
-})
+/**
+ * Metadata in a log that was imported also say when the event was recorded first: the server knows only when it was
+ * written to it.
+ */
+export interface ImportedMetadata extends EventMetadata {
+  readonly recordedAt?: string
+}
+
+export const toStoredEvent = (event: RecordedEvent): StoredEvent => {
+  const { recordedAt, ...metadata } = event.metadata as unknown as ImportedMetadata
+  return {
+    id: event.id,
+    stream: event.streamId,
+    revision: event.revision,
+    position: positionOf(event),
+    type: event.type,
+    data: event.data,
+    metadata,
+    recordedAt: recordedAt ?? event.created.toISOString(),
+  }
+}

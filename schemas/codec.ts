@@ -4,13 +4,13 @@ import { customerEvents } from './customer.ts'
 import type { RecordedEvent, StoredEvent, StoredFact } from './envelope.ts'
 import type { DomainEvent, DomainEventType } from './events.ts'
 import { fulfilmentEvents } from './fulfilment.ts'
-import { upcasters } from './history.ts'
+import { retiredSchemas, upcasters } from './history.ts'
 import { inventoryEvents } from './inventory.ts'
 import { orderEvents } from './order.ts'
 import { paymentEvents } from './payment.ts'
 import { storedNames } from './stored-names.ts'
 import { buildUpcastingTable, type StoredData } from './upcasting.ts'
-import { validate } from './validation.ts'
+import { type Validation, validate } from './validation.ts'
 
 export const eventSchemas: Record<DomainEventType, TSchema> = {
   ...orderEvents,
@@ -99,4 +99,15 @@ export const decodeEvent = (stored: StoredEvent): RecordedEvent => {
     metadata: stored.metadata,
     recordedAt: stored.recordedAt,
   } as RecordedEvent
+}
+
+/**
+ * Checks the data of a stored event of any version that was ever written against the schema of that version.
+ *
+ * @param place where the event is, for the message of an error
+ * @throws UndecodableEvent with code `unknown-event` or `newer-event`
+ */
+export const validateFact = (stored: StoredFact, place: () => string): Validation<unknown> => {
+  const retired: TSchema | undefined = Object.entries(retiredSchemas).find(([name]) => name === stored.type)?.[1]
+  return validate(retired ?? eventSchemas[decodeFact(stored, place).type], stored.data)
 }

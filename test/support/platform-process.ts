@@ -20,13 +20,17 @@ export interface Finished {
 const cli = new URL('../../dist/platform/cli.js', import.meta.url).pathname
 
 /** The command line as a user runs it, compiled, in a process of its own. The environment is that of the test, cleaned. */
-export const spawnCli = (args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess => {
+export const spawnCli = (
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  options: { readonly stdin?: 'ignore' | 'pipe' } = {},
+): ChildProcess => {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(ORDERLOG|KAFKA|REDIS|ELASTICSEARCH)_|_URL$/.test(name)),
   )
   return spawn(process.execPath, [cli, ...args], {
     env: { ...inherited, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
   })
 }
 
