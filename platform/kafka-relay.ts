@@ -72,7 +72,7 @@ const topicEveryMs = 5_000
  * by their position; the one whose session is gone stops with its next checkpoint.
  */
 export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
-  const { kafka, store, database, leases, logger, metrics, pageSize = 1_000, markEveryMs = 25 } = deps
+  const { kafka, store, database, leases, logger, metrics, pageSize = 1_000, markEveryMs = 100 } = deps
   const partitioning = createPartitioning(deps.partitions)
   let status: RelayStatus = { state: 'standby', position: 0n }
   let lossSeen = false
