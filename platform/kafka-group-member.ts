@@ -56,13 +56,11 @@ const goodbyeMs = 5_000
 /** How long the group may leave us without a new assignment: longer than it waits for its slowest member. */
 const unassignedMs = 45_000
 
-/** The broker's answers upon which the client joins its group again. */
-const rejoining = new Set([
-  'REBALANCE_IN_PROGRESS',
-  'NOT_COORDINATOR_FOR_GROUP',
-  'ILLEGAL_GENERATION',
-  'UNKNOWN_MEMBER_ID',
-])
+/**
+ * The broker's answers upon which the client joins its group again. With UNKNOWN_MEMBER_ID it forgets first who it is, and
+ * when joining fails then, it fetches on as nobody: that one is not left to it.
+ */
+const rejoining = new Set(['REBALANCE_IN_PROGRESS', 'NOT_COORDINATOR_FOR_GROUP', 'ILLEGAL_GENERATION'])
 const joinsAgain = (error: unknown): boolean =>
   error instanceof Error && 'type' in error && typeof error.type === 'string' && rejoining.has(error.type)
 const isClients = (error: unknown): boolean => error instanceof Error && error.name.startsWith('KafkaJS')
