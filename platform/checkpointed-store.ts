@@ -45,6 +45,52 @@ export interface CheckpointReader {
   checkpoints(consumer: string): Promise<readonly PartitionCheckpoint[]>
 }
 
+/** How the generation of a read model takes the place of the live one. */
+export interface Swap {
+  /** The live generation, which is kept under its number. */
+  readonly from: number
+  /** The generation that is to be live. */
+  readonly to: number
+  /** Those of the feed: each has a checkpoint afterwards. */
+  readonly partitions: readonly number[]
+  readonly logIdentity: string
+  /**
+   * Brings `to` to the end of the log, while the live generation stands still. The log is read after the standstill has
+   * begun, so that nobody was shown by the old generation what the new one does not have.
+   *
+   * Undefined: `to` is swapped in as it stands, with its own checkpoints, as another version of the code has left it.
+   *
+   * @returns the position that it has come to
+   */
+  readonly reach: (() => Promise<bigint>) | undefined
+  /** Writes down in PostgreSQL which generation is live, with the swap or after it; harmless when repeated. */
+  readonly record: Bookkeeping
+}
+
+/**
+ * The generations of what one consumer writes: one is live; beside it one may be built, and former ones are kept. Engine
+ * failures are `EngineUnavailable`.
+ */
+export interface StoreGenerations<Store> {
+  /** The highest number of which there is anything; 0 when there is nothing at all. */
+  highest(): Promise<number>
+  /**
+   * A generation that is not live, to be written and read like the live one. Its `prepare` makes it when it does not
+   * exist; its batches have the same consumer as those of the live one.
+   */
+  at(generation: number): Store & Buildable
+  /** Swaps at one instant for all readers, and fences who still writes to the former one. Harmless when repeated. */
+  swap(change: Swap): Promise<void>
+  /** Removes a generation that is not live, if it is there. */
+  drop(generation: number): Promise<void>
+}
+
+/** A generation that is loaded in bulk. */
+export interface Buildable {
+  /** Ends the bulk load: what is cheaper to make afterwards, such as indexes, is made. Harmless when repeated. */
+  complete(): Promise<void>
+}
+
 /** What a store whose content can be lost needs to know to begin anew. */
 export interface BeginAnew {
   /** The end of the log: until its checkpoints are there, the store says that it is not built yet. */

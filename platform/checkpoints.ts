@@ -10,6 +10,12 @@ export interface CheckpointMove {
   readonly to: bigint
 }
 
+/** Which log and which generation of a read model a checkpoint speaks of. */
+export interface CheckpointOf {
+  readonly logIdentity: string
+  readonly generation: number
+}
+
 /**
  * The compare-and-set on a checkpoint as the head of a `with`: `fence` has one row when the checkpoint stood at $3 and
  * now stands at $4, and none otherwise. What follows makes its effect depend on `exists (select from fence)`; a second
@@ -18,28 +24,36 @@ export interface CheckpointMove {
  * The commit need not wait for the disk: what a crash of the server loses is effect and checkpoint together, and the
  * events are still in the log.
  *
- * $1 consumer, $2 partition, $3 from, $4 to, $5 identity of the log
+ * The generation is part of it: a writer that still believes in the one that was live before must be fenced even when
+ * the new one stands at the very same position, or it would write an old version's rows among the new ones.
+ *
+ * Who was found ahead of a log that was put back is fenced for good, until it is rebuilt.
+ *
+ * $1 consumer, $2 partition, $3 from, $4 to, $5 identity of the log, $6 generation
  */
 export const fenceHead = `with moved as (
   update platform.checkpoints set position = $4::bigint, updated_at = clock_timestamp()
   where consumer = $1::text and partition = $2::integer and position = $3::bigint
+    and generation = $6::integer and not exists (select from platform.put_back where consumer = $1::text)
   returning set_config('synchronous_commit', 'off', true)
 ), begun as (
-  insert into platform.checkpoints (consumer, partition, position, log_identity)
-  select $1::text, $2::integer, $4::bigint, $5::uuid where $3::bigint = 0 and not exists (select from moved)
+  insert into platform.checkpoints (consumer, partition, position, log_identity, generation)
+  select $1::text, $2::integer, $4::bigint, $5::uuid, $6::integer where $3::bigint = 0 and not exists (select from moved)
+    and not exists (select from platform.put_back where consumer = $1::text)
   on conflict do nothing
   returning 1
 ), fence as (
   select from moved union all select from begun
 )`
 
-/** The parameters $1 to $5 of `fenceHead`. */
-export const fenceValues = (move: CheckpointMove, logIdentity: string): unknown[] => [
+/** The parameters $1 to $6 of `fenceHead`. */
+export const fenceValues = (move: CheckpointMove, of: CheckpointOf): unknown[] => [
   move.consumer,
   move.partition,
   move.from,
   move.to,
-  logIdentity,
+  of.logIdentity,
+  of.generation,
 ]
 
 const moveStatement: Statement = { name: 'checkpoint_move', text: `${fenceHead} select from fence` }
@@ -52,8 +66,8 @@ const readStatement: Statement = {
 export const moveCheckpoint = async (
   transaction: Transaction,
   move: CheckpointMove,
-  logIdentity: string,
-): Promise<boolean> => (await transaction.execute(moveStatement, fenceValues(move, logIdentity))).length > 0
+  of: CheckpointOf,
+): Promise<boolean> => (await transaction.execute(moveStatement, fenceValues(move, of))).length > 0
 
 /** Where a consumer stands in a partition; 0n of the given log when it has never been there. */
 export const readCheckpoint = async (
@@ -68,10 +82,13 @@ export const readCheckpoint = async (
 
 /** Keeps every other writer of this partition out until the transaction ends. */
 export const lockCheckpoint = async (transaction: Queryable, consumer: string, partition: number): Promise<void> => {
-  await transaction.query('select 1 from platform.checkpoints where consumer = $1 and partition = $2 for update', [
-    consumer,
-    partition,
-  ])
+  const lock = () =>
+    transaction.query('select 1 from platform.checkpoints where consumer = $1 and partition = $2 for update', [
+      consumer,
+      partition,
+    ])
+  // When generations are swapped while it waits, the checkpoint that it has waited for is another one's afterwards.
+  if ((await lock()).length === 0) await lock()
 }
 
 /** Forgets where a consumer stood: it stands at 0 of the present log, and whoever still writes from there is fenced. */

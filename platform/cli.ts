@@ -5,8 +5,11 @@ import { exportEvents } from './cli/export.ts'
 import { forget } from './cli/forget.ts'
 import { importEvents } from './cli/import.ts'
 import { migrateDatabase } from './cli/migrate.ts'
+import { discardParked, editParked, listParked, retryParked, showParked } from './cli/parked.ts'
+import { addRebuildCommands } from './cli/rebuild-commands.ts'
 import { start } from './cli/start.ts'
 import { status } from './cli/status.ts'
+import { type VerifyCommand, verify } from './cli/verify.ts'
 import { type Role, roles } from './config.ts'
 import { StartupError } from './failures.ts'
 
@@ -70,6 +73,54 @@ program
   .description('ask the running platform how it is')
   .option('--json', 'print the answers as JSON')
   .action(async (options: { json?: boolean }) => status(options))
+
+const parked = program
+  .command('parked')
+  .description('events that a projection could not apply, and what to do about them')
+
+parked
+  .command('list')
+  .description('what is parked, or what was decided about it')
+  .option('--projection <name>', 'only of this projection')
+  .option('--status <status>', 'parked (default), failed, behind, edited or discarded')
+  .option('--limit <n>', 'at most so many (default: 50)', wholeNumber)
+  .option('--json', 'print the answer as JSON')
+  .action(async (options: Parameters<typeof listParked>[0]) => listParked(options))
+
+/** A command about one parked event, or about all those of a stream. */
+const aboutParked = (name: string, description: string, ...rest: readonly string[]): Command => {
+  const command = parked.command(name).description(description).argument('<projection>').argument('<stream>')
+  for (const argument of rest) command.argument(argument)
+  return command.option('--json', 'print the answer as JSON')
+}
+const byOperator = (command: Command): Command =>
+  command
+    .requiredOption('--reason <text>', 'why, for the record')
+    .option('--operator <name>', 'who decides it (default: the user of this session)')
+
+aboutParked('show', 'everything about one event', '<revision>').action(showParked)
+byOperator(aboutParked('retry', "apply a stream's parked events in order, until one fails again")).action(retryParked)
+byOperator(aboutParked('edit', 'apply something else in the place of an event; the log stays as it is', '<revision>'))
+  .requiredOption('--data <json>', 'the whole data of the replacement; @file or - reads it')
+  .option('--type <name>', 'the stored name that it is written in (default: the newest version)')
+  .action(editParked)
+byOperator(aboutParked('discard', 'go without an event, for good; there will be a gap', '<revision>')).action(
+  discardParked,
+)
+
+addRebuildCommands(program)
+
+program
+  .command('verify')
+  .description('compare read models with the log; exit code 1 when one differs')
+  .argument('[projection]', 'default: every one')
+  .option('--sample <n>', 'so many rows and streams at random instead of all', wholeNumber)
+  .option('--at <position>', 'as of this position of the log', position)
+  .option('--repair', 'put right what differs, and verify it again')
+  .option('--operator <name>', 'who repairs (default: who is logged in here)')
+  .option('--reason <text>', 'why')
+  .option('--json', 'print the reports as JSON')
+  .action(async (projection: string | undefined, options: VerifyCommand) => verify(projection, options))
 
 program
   .command('forget')

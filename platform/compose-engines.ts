@@ -9,9 +9,14 @@ import type { EventFeed } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
 import type { HealthCheck } from './health.ts'
 import { refuseUnfinishedImport } from './import-session.ts'
+import { type Leases, openLeases } from './leases.ts'
+
+/** Of a process that rebuilds, beside the others. */
+const rebuildConnections = 6
 
 /** Every port on the engine that the configuration chose for it. */
 export interface Engines extends Connections {
+  readonly leases: Leases
   readonly store: EventStore
   readonly feed: EventFeed
   readonly partitionOf: Feed['partitionOf']
@@ -35,11 +40,17 @@ export const openEngines = async (opening: Opening, url: string): Promise<Engine
   const half = Math.floor(connections / 2)
   const database = openDatabase(url, { max: connections - half, logger })
   const queries = openDatabase(url, { max: half, logger })
-  lifecycle.onStop('the connections to PostgreSQL', () => Promise.all([database.close(), queries.close()]))
+  // Connects when there is something to rebuild, and lets go of its connections soon afterwards.
+  const rebuilding = openDatabase(url, { max: rebuildConnections, statementTimeoutMs: 10 * 60_000, logger })
+  lifecycle.onStop('the connections to PostgreSQL', () =>
+    Promise.all([database.close(), queries.close(), rebuilding.close()]),
+  )
   await refuseUnfinishedImport(database)
-  const on = { database, queries }
+  const on = { database, queries, rebuilding }
   const store = await openStore(opening, on)
-  const { feed, partitionOf, relay, check: kafka } = await openFeed(opening, on, store)
+  const leases = openLeases({ database, logger })
+  lifecycle.onStop('the leases', leases.close, { group: 'engines' })
+  const { feed, partitionOf, relay, check: kafka } = await openFeed(opening, on, store, leases)
   const leaderboards = await openLeaderboards(opening, on, feed.partitions)
   const searchIndex = await openSearchIndex(opening, on)
   // Who neither writes nor asks them does not depend on them.
@@ -47,6 +58,7 @@ export const openEngines = async (opening: Opening, url: string): Promise<Engine
   const consumes = roles.some((role) => role === 'projections' || role === 'sagas' || role === 'relay')
   return {
     ...on,
+    leases,
     store,
     feed,
     partitionOf,

@@ -5,7 +5,7 @@ import type { EventFeed } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
 import { fixFeedPartitions, readFeedPartitions } from './feed-partitions.ts'
 import type { HealthCheck } from './health.ts'
-import { openLeases } from './leases.ts'
+import type { Leases } from './leases.ts'
 import { createLogEventFeed } from './log-event-feed.ts'
 import { partitionLogFeed } from './log-event-feed-partitions.ts'
 import { createPartitioning } from './partitioning.ts'
@@ -30,11 +30,12 @@ const openKafkaFeed = async (
   { config, logger, metrics, lifecycle }: Opening,
   kafkaConfig: KafkaConfig,
   { database }: Connections,
-  { store, log, leases }: { store: EventStore; log: EventFeed; leases: ReturnType<typeof openLeases> },
+  { store, log, leases }: { store: EventStore; log: EventFeed; leases: Leases },
 ): Promise<Feed> => {
   const { checkKafka, kafkaHealth } = await import('./kafka-check.ts')
   const { createKafka } = await import('./kafka-client.ts')
   const { createKafkaEventFeed } = await import('./kafka-event-feed.ts')
+  const { createTopicGuard } = await import('./kafka-put-back.ts')
   const { createKafkaRelay } = await import('./kafka-relay.ts')
   const { namespace } = config
   const { partitions, replicationFactor, retentionMs } = kafkaConfig
@@ -42,7 +43,11 @@ const openKafkaFeed = async (
   const engine = { name: 'Kafka', variable: 'KAFKA_BROKERS', host: kafkaConfig.brokers.join(',') }
   await unlessAway(engine, () => checkKafka(kafka, kafkaConfig), { without: 'projections and sagas', logger })
   await fixFeedPartitions(database, partitions)
-  const feed = createKafkaEventFeed({ kafka, namespace, partitions, store, log, decode: decodeEvent, logger, metrics })
+  const guard = createTopicGuard({ kafka, store, database })
+  const feed = createKafkaEventFeed({
+    ...{ kafka, namespace, partitions, store, log, guard, logger, metrics },
+    decode: decodeEvent,
+  })
   lifecycle.onStop('the event feed on Kafka', feed.close, { group: 'engines' })
   const topic = { partitions, replicationFactor, retentionMs }
   const relay = createKafkaRelay({ kafka, namespace, store, database, leases, logger, metrics, ...topic })
@@ -68,10 +73,8 @@ const openKafkaFeed = async (
 }
 
 /** The feed on the engine that the configuration chose, and what fills it. */
-export const openFeed = async (opening: Opening, on: Connections, store: EventStore): Promise<Feed> => {
+export const openFeed = async (opening: Opening, on: Connections, store: EventStore, leases: Leases): Promise<Feed> => {
   const { config, logger, lifecycle } = opening
-  const leases = openLeases({ database: on.database, logger })
-  lifecycle.onStop('the leases', leases.close, { group: 'engines' })
   const log = createLogEventFeed({ store, leases, decode: decodeEvent, logger })
   lifecycle.onStop('the event feed', log.close, { group: 'engines' })
   switch (config.eventFeed.kind) {

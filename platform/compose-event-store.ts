@@ -7,7 +7,7 @@ import { openPostgresEventStore } from './postgres-event-store.ts'
 /** The log on the engine that the configuration chose. */
 export const openStore = async (
   { config, logger, metrics, lifecycle, stopping }: Opening,
-  { database }: Connections,
+  { database }: Pick<Connections, 'database'>,
 ): Promise<EventStore> => {
   switch (config.eventStore.kind) {
     case 'postgres': {

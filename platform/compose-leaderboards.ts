@@ -13,20 +13,21 @@ export type Leaderboards = Pair<LeaderboardStore, CheckpointReader>
  */
 export const openLeaderboards = async (
   { config, clock, logger, lifecycle }: Opening,
-  { database, queries }: Connections,
+  { database, queries, rebuilding }: Connections,
   partitions: readonly number[],
 ): Promise<Leaderboards> => {
   switch (config.leaderboards.kind) {
     case 'postgres': {
       const on = (connections: Database) =>
         createPostgresLeaderboardStore({ database: connections, schema: 'leaderboards', clock })
-      return { writing: on(database), asking: on(queries) }
+      return { writing: on(database), asking: on(queries), building: on(rebuilding) }
     }
     case 'redis': {
       const { openRedis } = await import('./redis-connection.ts')
+      const { createRedisLogTrail } = await import('./redis-log-trail.ts')
       const { createRedisLeaderboardStore } = await import('./redis-leaderboard-store.ts')
       const { url, ca } = config.leaderboards
-      const space = `${config.namespace}:{leaderboards:1}`
+      const { namespace } = config
       const connect = () => {
         const redis = openRedis({ url, ca, logger })
         lifecycle.onStop('a connection to Redis', redis.close, { group: 'engines' })
@@ -36,11 +37,14 @@ export const openLeaderboards = async (
       const [writer, asker] = [connect(), connect()]
       const engine = { name: 'Redis', variable: 'REDIS_URL', host: writer.host }
       await unlessAway(engine, writer.check, { without: 'the leaderboards', logger })
-      const asking = createRedisLeaderboardStore({ redis: asker, database: queries, space, clock, logger })
+      const asking = createRedisLeaderboardStore({ redis: asker, database: queries, namespace, clock, logger })
+      const writing = createRedisLeaderboardStore({ redis: writer, database, namespace, clock, logger, partitions })
       return {
-        writing: createRedisLeaderboardStore({ redis: writer, database, space, clock, logger, partitions }),
+        writing,
         asking,
+        building: writing,
         checkpoints: asking,
+        trail: createRedisLogTrail(writer, config.namespace),
         check: async () => {
           await asker.run((client) => client.ping())
           return { ok: true }

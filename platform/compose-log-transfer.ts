@@ -34,7 +34,7 @@ const withStore = async (
     const database = openDatabase(url, { max: connections, logger, name })
     lifecycle.onStop('the connections to PostgreSQL', database.close)
     const opening = { config, roles: [], clock: systemClock, logger, metrics: createMetrics(), lifecycle, stopping }
-    await work(await openStore(opening, { database, queries: database }), database)
+    await work(await openStore(opening, { database }), database)
   } catch (cause) {
     if (!(cause instanceof EngineUnavailable)) throw cause
     throw new LogTransferError('engine-unavailable', `It ended early: ${cause.message}.`, { cause })

@@ -5,6 +5,7 @@ import { type AwaitedEngine, reasonOf } from './engine-wait.ts'
 import { EngineUnavailable } from './failures.ts'
 import type { HealthCheck } from './health.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import type { LogTrail } from './log-trail.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -25,14 +26,20 @@ export interface Connections {
   readonly database: Database
   /** For queries of customers alone: however slow they get, appends and projections do not wait. */
   readonly queries: Database
+  /** For rebuilds, whose statements are long and which nobody waits for. */
+  readonly rebuilding: Database
 }
 
 /** A store as writers have it and as queries have it, over connections of their own. */
 export interface Pair<Store, Checkpoints> {
   readonly writing: Store
   readonly asking: Store
+  /** For who builds another generation. */
+  readonly building: Store
   /** When it is not PostgreSQL that has them. */
   readonly checkpoints?: Checkpoints
+  /** Kept beside those checkpoints. */
+  readonly trail?: LogTrail
   /** Of an engine of its own. */
   readonly check?: HealthCheck
 }

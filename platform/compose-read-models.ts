@@ -8,40 +8,37 @@ import type { Projection } from '../projections/projection.ts'
 import { createProjector } from '../projections/projector.ts'
 import { postgresProjections } from '../projections/registry.ts'
 import type { CheckpointReader } from './checkpointed-store.ts'
+import { systemClock } from './clock.ts'
 import type { Engines } from './compose-engines.ts'
-import type { Board, LeaderboardStore } from './leaderboard-store.ts'
+import { composeRebuilds } from './compose-rebuilds.ts'
+import { composeVerifier } from './compose-verifier.ts'
+import type { Database } from './database.ts'
+import type { LogGuard } from './log-guard.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 import type { PersonalDataVault } from './personal-data.ts'
 
-const everyone = 1_000_000
-
-/** An all-time board, whole, as the audit compares it. */
-const wholeBoard = async (store: LeaderboardStore, board: Board): Promise<Map<string, bigint>> => {
-  const scores = new Map<string, bigint>()
-  const query = { board, window: 'all', at: new Date(0).toISOString(), limit: everyone } as const
-  for (const { key, score } of await store.top({ ...query, by: 'units' })) scores.set(key, score)
-  for (const currency of await store.currencies(query))
-    for (const { key, score } of await store.top({ ...query, by: 'revenue', currency }))
-      scores.set(`${key} ${currency}`, score)
-  return scores
-}
-
 /** Every read model on its engine, and what answers from them. */
 export const composeReadModels = (deps: {
   readonly engines: Engines
+  readonly guard: LogGuard
   readonly vault: PersonalDataVault
+  /** Writers that share the load of a rebuild. */
+  readonly lanes: number
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Streams that a projection may have parked events of before it stops. */
+  readonly maxParkedStreams: number
 }) => {
-  const { engines, vault, logger, metrics } = deps
+  const { engines, guard, vault, lanes, logger, metrics, maxParkedStreams } = deps
   const { database, queries, store, feed, partitionOf, leaderboards, searchIndex } = engines
-  const projections: readonly Projection[] = [
-    ...postgresProjections({ database, vault }),
-    leaderboardsProjection({ store: leaderboards.writing }),
-    productSearch({ index: searchIndex.writing.products }),
-    orderSearch({ index: searchIndex.writing.orders, vault }),
+  const projectionsOn = (on: Database, which: 'writing' | 'building'): readonly Projection[] => [
+    ...postgresProjections({ database: on, vault, forgetSearch: searchIndex[which].forget }),
+    leaderboardsProjection({ store: leaderboards[which] }),
+    productSearch({ index: searchIndex[which].products }),
+    orderSearch({ index: searchIndex[which].orders, vault }),
   ]
+  const projections = projectionsOn(database, 'writing')
   const elsewhere: Readonly<Record<string, CheckpointReader>> = {
     ...(leaderboards.checkpoints ? { leaderboards: leaderboards.checkpoints } : {}),
     ...(searchIndex.checkpoints
@@ -49,12 +46,33 @@ export const composeReadModels = (deps: {
       : {}),
   }
   const consistency = createConsistencyWaiter({ database: queries, logger, partitions: feed.partitions, elsewhere })
+  const verifier = composeVerifier({ engines, vault, consistency, clock: systemClock, logger, metrics })
   return {
     names: projections.map((projection) => projection.name),
+    known: projections.map(({ name, version, generations }) => ({
+      name,
+      version,
+      rebuildable: generations !== undefined,
+    })),
     projectors: projections.map((projection) =>
-      createProjector({ projection, feed, log: store, database, logger, metrics, onCheckpoint: consistency.report }),
+      createProjector({
+        ...{ projection, feed, log: store, database, logger, metrics, onCheckpoint: consistency.report },
+        policy: { maxParkedStreams },
+        ahead: guard.ahead,
+      }),
     ),
+    rebuilding: composeRebuilds({
+      engines,
+      guard,
+      projections: projectionsOn(engines.rebuilding, 'building'),
+      lanes,
+      verifier,
+      logger,
+      metrics,
+      maxParkedStreams,
+    }),
     consistency,
+    verifier,
     checkpointsElsewhere: elsewhere,
     leaderboards: leaderboards.asking,
     searchIndex: searchIndex.asking,
@@ -69,9 +87,7 @@ export const composeReadModels = (deps: {
       auditLog({
         ...known,
         store,
-        database: queries,
-        board: (board) => wholeBoard(leaderboards.asking, board),
-        documents: searchIndex.asking,
+        verifier,
       }),
   }
 }

@@ -9,17 +9,18 @@ export type Search = Pair<SearchIndex, { readonly products: CheckpointReader; re
 /** Search on the engine that the configuration chose. */
 export const openSearchIndex = async (
   { config, logger, lifecycle }: Opening,
-  { database, queries }: Connections,
+  { database, queries, rebuilding }: Connections,
 ): Promise<Search> => {
   switch (config.search.kind) {
     case 'postgres': {
       const schemas = { products: 'product_search', orders: 'order_search' }
       const on = (connections: Database) => createPostgresSearchIndex({ database: connections, schemas })
-      return { writing: on(database), asking: on(queries) }
+      return { writing: on(database), asking: on(queries), building: on(rebuilding) }
     }
     case 'elasticsearch': {
       const { hostOf, openElasticsearch } = await import('./elasticsearch-client.ts')
       const { checkElasticsearch, elasticsearchHealth } = await import('./elasticsearch-health.ts')
+      const { createElasticsearchLogTrail } = await import('./elasticsearch-log-trail.ts')
       const { createElasticsearchSearchIndex } = await import('./elasticsearch-search-index.ts')
       const { search, namespace: prefix } = config
       const connect = () => {
@@ -30,11 +31,14 @@ export const openSearchIndex = async (
       const [writer, asker] = [connect(), connect()]
       const engine = { name: 'Elasticsearch', variable: 'ELASTICSEARCH_URL', host: hostOf(search.url) }
       await unlessAway(engine, () => checkElasticsearch(writer, search.url), { without: 'searches', logger })
-      const asking = createElasticsearchSearchIndex({ engine: asker, database: queries, prefix })
+      const asking = createElasticsearchSearchIndex({ engine: asker, database: queries, logger, prefix })
+      const writing = createElasticsearchSearchIndex({ engine: writer, database, logger, prefix })
       return {
-        writing: createElasticsearchSearchIndex({ engine: writer, database, prefix }),
+        writing,
         asking,
+        building: writing,
         checkpoints: asking,
+        trail: createElasticsearchLogTrail(writer, prefix),
         check: elasticsearchHealth(asker),
       }
     }

@@ -3,7 +3,6 @@ import type { ProjectorStatus } from '../projections/projector.ts'
 import { registerLive } from '../read-api/live.ts'
 import { registerReadApi } from '../read-api/routes.ts'
 import { consumer as sagaConsumer } from '../sagas/checkpoint.ts'
-import { createFulfilmentProcessManager } from '../sagas/process-manager.ts'
 import { registerSagaApi } from '../sagas/routes.ts'
 import { createWatchdog } from '../sagas/watchdog.ts'
 import { createCommandHandler } from '../write-side/command-handler.ts'
@@ -11,7 +10,9 @@ import { registerWriteApi } from '../write-side/routes.ts'
 import { systemClock } from './clock.ts'
 import { provideDatabase } from './compose-database.ts'
 import { openEngines } from './compose-engines.ts'
+import { composeLogGuard } from './compose-log-guard.ts'
 import { composeReadModels } from './compose-read-models.ts'
+import { composeSaga } from './compose-saga.ts'
 import type { Config, Role } from './config.ts'
 import { StartupError } from './failures.ts'
 import { createGuardedPaymentGateway } from './guarded-payment-gateway.ts'
@@ -22,6 +23,7 @@ import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import type { Logger } from './logging.ts'
 import { createMetrics } from './metrics.ts'
 import { createPersonalDataVault } from './personal-data.ts'
+import { createPutBackRecords } from './put-back-records.ts'
 import { createSimulatedPaymentGateway } from './simulated-payment-gateway.ts'
 import { readSimulatedLedger } from './simulated-payment-ledger.ts'
 import { createSnapshotStore } from './snapshots.ts'
@@ -101,6 +103,10 @@ const compose = async ({
   const engines = await openEngines({ config, roles, clock, logger, metrics, lifecycle, stopping }, url)
   const { database, queries, store, feed } = engines
 
+  const guard = composeLogGuard({ engines, records: createPutBackRecords(database), logger, metrics })
+  // Before anybody appends: a log that was put back grows beyond the checkpoints that tell of it.
+  await guard.examine()
+
   const vault = createPersonalDataVault(database)
   const gateway = createGuardedPaymentGateway({
     gateway: createSimulatedPaymentGateway({ database }),
@@ -117,7 +123,8 @@ const compose = async ({
     metrics,
   })
   lifecycle.onStop('the snapshots', commands.settled)
-  const readModels = composeReadModels({ engines, vault, logger, metrics })
+  const { rebuildLanes: lanes, maxParkedStreams } = config
+  const readModels = composeReadModels({ engines, guard, vault, lanes, maxParkedStreams, logger, metrics })
 
   const server = createHttpServer({ logger, metrics, trustedProxies: config.trustedProxies })
   const checks: Record<string, HealthCheck> = {
@@ -136,8 +143,11 @@ const compose = async ({
     lifecycle.onStop(name, end, { group: 'work' })
   }
 
+  if (has('projections') || has('sagas') || has('relay')) run('the trail of the log', guard.run)
   if (has('projections')) {
     for (const projector of readModels.projectors) run(`the projection ${projector.status().name}`, projector.run)
+    run('the rebuilds', readModels.rebuilding.rebuilder.run)
+    if (config.rebuildStale) run('the rebuild of stale read models', readModels.rebuilding.rebuildStale)
     checks.projections = () => {
       const troubled = readModels.projectors.flatMap((projector) => {
         const { name, state, error } = projector.status()
@@ -151,25 +161,13 @@ const compose = async ({
     checks.relay = engines.relay.health
   }
   const { reservationDeadlineMs, authorisationDeadlineMs } = config
-  const processManager = createFulfilmentProcessManager({
-    feed,
-    store,
-    commands,
-    database,
-    clock,
-    config: { reservationDeadlineMs, authorisationDeadlineMs, drainMs: config.shutdownTimeoutMs / 3 },
-    logger,
-    metrics,
-  })
   if (has('sagas')) {
-    let failure: string | undefined
-    run('the order-fulfilment saga', (signal) =>
-      processManager.run(signal).catch((error: Error) => {
-        failure = error.message
-        logger.error({ err: error }, 'the order-fulfilment saga has stopped')
-      }),
-    )
-    checks.sagas = () => (failure === undefined ? { ok: true } : { ok: false, detail: failure })
+    const saga = composeSaga({
+      ...{ feed, store, commands, database, clock, guard, logger, metrics },
+      config: { reservationDeadlineMs, authorisationDeadlineMs, drainMs: config.shutdownTimeoutMs / 3 },
+    })
+    run('the order-fulfilment saga', saga.run)
+    checks.sagas = saga.health
     run('the watchdog', createWatchdog({ database, store, logger, metrics }).run)
   }
 
@@ -180,7 +178,8 @@ const compose = async ({
     registerWriteApi(server, { commands, store, vault, idempotencyKeys, clock, logger })
   }
   if (has('read-api')) {
-    const { consistency, checkpointsElsewhere, leaderboards, searchIndex, parkedEvents } = readModels
+    const { consistency, checkpointsElsewhere, leaderboards, searchIndex, parkedEvents, rebuilding, verifier } =
+      readModels
     registerReadApi(server, {
       database: queries,
       store,
@@ -190,7 +189,12 @@ const compose = async ({
       leaderboards,
       searchIndex,
       parkedEvents,
+      verifier,
+      rebuilds: rebuilding.service,
+      knownProjections: readModels.known,
+      ...(has('projections') ? { projectors: () => readModels.projectors.map((projector) => projector.status()) } : {}),
       clock,
+      metrics,
     })
     registerLive(server, { database: queries, store, feed, vault, consistency, leaderboards, clock, logger, metrics })
   }

@@ -69,6 +69,11 @@ export interface Config {
   readonly authorisationDeadlineMs: number
   readonly gatewayTimeoutMs: number
   readonly shutdownTimeoutMs: number
+  /** Writers that share the load of a read model that is rebuilt. */
+  readonly rebuildLanes: number
+  /** Whether stale read models are rebuilt without being asked for. */
+  readonly rebuildStale: boolean
+  readonly maxParkedStreams: number
 }
 
 /** Variables whose value may hold a password and is therefore never repeated in a message. */
@@ -191,6 +196,9 @@ export const readConfig = (
     authorisationDeadlineMs: value.ORDERLOG_AUTHORISATION_DEADLINE_MS,
     gatewayTimeoutMs: value.ORDERLOG_GATEWAY_TIMEOUT_MS,
     shutdownTimeoutMs: value.ORDERLOG_SHUTDOWN_TIMEOUT_MS,
+    rebuildLanes: value.ORDERLOG_REBUILD_LANES,
+    rebuildStale: value.ORDERLOG_REBUILD_STALE,
+    maxParkedStreams: value.ORDERLOG_MAX_PARKED_STREAMS,
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
 import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 
@@ -16,6 +17,12 @@ export interface Statement {
 
 export interface Transaction extends Queryable {
   execute<Row>(statement: Statement, values?: readonly unknown[]): Promise<Row[]>
+  /**
+   * Sends rows to a `COPY ... FROM STDIN`. Only there within a transaction.
+   *
+   * @param lines in the text format of COPY
+   */
+  copy?(statement: string, lines: string): Promise<void>
 }
 
 export interface Database extends Transaction {
@@ -149,6 +156,20 @@ const over = (client: pg.Pool | pg.PoolClient, statementTimeoutMs?: number): Tra
   }
 }
 
+/** COPY has no timeout of the client's own. */
+const copyTo = (client: pg.PoolClient, statement: string, lines: string, withinMs: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('Query read timeout')), withinMs)
+    const settle = (error?: Error | null) => {
+      clearTimeout(timer)
+      if (error) reject(error)
+      else resolve()
+    }
+    const stream = client.query(copyFrom(statement))
+    stream.on('error', settle).on('finish', settle)
+    stream.end(lines)
+  })
+
 /**
  * Ends a connection outside the pool. A server that hangs answers no goodbye: then the connection is cut.
  *
@@ -222,7 +243,9 @@ export const openDatabase = (
     client.on('error', onError)
     try {
       await translated(client.query(longer === undefined ? 'begin' : `begin; set local statement_timeout = ${longer}`))
-      const result = await work(over(client, longer))
+      const copy = (statement: string, lines: string) =>
+        translated(copyTo(client, statement, lines, givenUpAfter(longer ?? statementTimeoutMs)))
+      const result = await work({ ...over(client, longer), copy })
       const { command } = await translated(client.query('commit'))
       // So the server answers, without an error, when a statement had failed and `work` went on as if it had not.
       if (command !== 'COMMIT') throw new Error(`the transaction ended with ${command}: a statement in it had failed`)

@@ -1,7 +1,9 @@
 import type { estypes } from '@elastic/elasticsearch'
 import type { StoredCheckpoint } from './checkpointed-store.ts'
+import { writeDocuments } from './elasticsearch-bulk.ts'
 import { type Elasticsearch, IndexMissing, RequestRefused } from './elasticsearch-client.ts'
 import { readDocuments } from './elasticsearch-reads.ts'
+import { isSealed } from './partitioning.ts'
 
 /**
  * Checkpoints are documents of the index whose documents they speak of, so that they are lost together. No SKU and no
@@ -115,4 +117,37 @@ export const readPlaces = async (
       if (_source) places.push({ ..._source.checkpoint, partition: partitions.get(_id) ?? 0 })
     if (found.length === 0) return places
   }
+}
+
+/**
+ * Gives an index the checkpoints of a live one in the place of those that it was built with. Nobody else writes it now.
+ *
+ * @param placing.former the index that was live, whose seals stay seals
+ */
+export const placeCheckpoints = async (
+  engine: Elasticsearch,
+  writes: string,
+  placing: {
+    readonly consumer: string
+    readonly partitions: readonly number[]
+    readonly position: bigint
+    readonly logIdentity: string
+    readonly former: string | undefined
+  },
+): Promise<void> => {
+  const { consumer, partitions, position, logIdentity, former } = placing
+  const seals = former === undefined ? [] : await readPlaces(engine, former, consumer)
+  const positions = new Map(
+    seals.flatMap((place) => (isSealed(BigInt(place.position)) ? [[place.partition, place.position] as const] : [])),
+  )
+  for (const partition of partitions) positions.set(partition, `${position}`)
+  for (const { partition } of await readPlaces(engine, writes, consumer))
+    if (!positions.has(partition))
+      await engine.write((client, options) => client.delete({ index: writes, id: idOf(consumer, partition) }, options))
+  const updatedAt = new Date().toISOString()
+  const items = [...positions].map(([partition, at]) => {
+    const checkpoint: Stored = { position: at, logIdentity, updatedAt, searchable: true }
+    return { id: idOf(consumer, partition), source: { checkpoint } }
+  })
+  await writeDocuments(engine, writes, items, { refresh: false })
 }

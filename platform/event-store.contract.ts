@@ -189,6 +189,16 @@ export const describeEventStore = (
         expect((await store.readStream(stream, { limit: 100 })).events).toEqual(events)
       })
 
+      test('its last event is told with where it lies, as the event itself says', async () => {
+        const stream = newStream()
+        await store.append(stream, newEvents(3), 'none')
+        const { events } = await store.readStream(stream, { direction: 'backwards', limit: 1 })
+        const { id, revision, position } = events[0] ?? {}
+        for (let asked = 0; asked < 2; asked += 1)
+          expect(await store.last()).toMatchObject({ id, stream, revision, position })
+        expect(await store.head()).toBe(position)
+      })
+
       test('the JSON of an event, where the engine has it, says what the event says', async () => {
         const before = await store.head()
         const texts = ['a, b', 'line\nbreak', '"},\n{"', 'ü']
@@ -396,6 +406,18 @@ export const describeEventStore = (
           expect(page.events.length).toBeLessThanOrEqual(1)
           break
         }
+      })
+
+      test('events are counted by name up to a position', async () => {
+        const before = await store.countTypes(await store.head())
+        const first = newEvents(3)
+        const middle = positionOf(await store.append(newStream(), first, 'none'))
+        await store.append(newStream(), newEvents(2), 'none')
+        const type = first[0]?.type ?? ''
+        const known = before.get(type) ?? 0n
+        expect((await store.countTypes(middle)).get(type)).toBe(known + 3n)
+        expect((await store.countTypes(await store.head())).get(type)).toBe(known + 5n)
+        expect((await store.countTypes(0n)).size).toBe(0)
       })
 
       test('64 writers and a follower: nothing skipped, nothing twice, in order', async () => {

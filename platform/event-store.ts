@@ -101,13 +101,22 @@ export interface EventStore {
   readHistory(stream: string): Promise<StreamHistory>
   readAll(options: ReadAllOptions): Promise<LogPage>
   /**
+   * Whether `readAll` may begin at any number as cheaply as at the position of an event. Where it may not, such a place is
+   * searched from the beginning of the log.
+   */
+  readonly seeks: boolean
+  /**
    * Catch-up, then live, pulled by the consumer. Ends when the signal aborts; survives engine failures by itself.
    *
    * @throws LogWentBack when the log is found to be older than what was handed out
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogPage>
+  /** How many events of each stored name there are up to a position (inclusive). Reads through the log, more or less. */
+  countTypes(upTo: bigint): Promise<ReadonlyMap<string, bigint>>
   /** The position of the last event, 0n for an empty log. */
   head(): Promise<bigint>
+  /** The last event, and where it lies; undefined for an empty log. */
+  last(): Promise<Pick<StoredEvent, 'id' | 'stream' | 'revision' | 'position'> | undefined>
   /** The uuid that was made with the log. */
   identity(): Promise<string>
 }

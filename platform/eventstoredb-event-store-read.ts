@@ -27,7 +27,7 @@ const recorded = ({ event }: ResolvedEvent | AllStreamResolvedEvent): RecordedEv
 export const createReads = (
   { reads }: EventStoreDbClient,
   stallMs: number,
-): Pick<EventStore, 'readStream' | 'readHistory' | 'readAll' | 'head'> & {
+): Pick<EventStore, 'readStream' | 'readHistory' | 'readAll' | 'head' | 'last'> & {
   /** Of a place beyond `after`: itself, or the last event of ours when nothing but the server's own events follow it. */
   withinLog(position: bigint, after: bigint): Promise<bigint>
 } => {
@@ -78,9 +78,9 @@ export const createReads = (
 
   const withinLog = async (position: bigint, after: bigint): Promise<bigint> => {
     if (position <= headSeen.head || position === after) return position
-    const end = await head()
-    if (position <= end) return position
-    return end > after ? end : after
+    const { head: newest } = await end()
+    if (position <= newest) return position
+    return newest > after ? newest : after
   }
 
   /** Forwards from a place, what lies after the position and is wanted. */
@@ -110,13 +110,16 @@ export const createReads = (
     return { events, position: position === ours ? position : await withinLog(position, after) }
   }
 
-  let headSeen = { scanned: 0n, head: 0n }
+  let headSeen: { readonly scanned: bigint; readonly head: bigint; readonly last: StoredEvent | undefined } = {
+    ...{ scanned: 0n, head: 0n, last: undefined },
+  }
 
   /** Backwards from the end to the last event of ours, but not again over what an earlier call has looked at. */
-  const head = async (): Promise<bigint> => {
+  const end = async (): Promise<typeof headSeen> => {
     let newest: bigint | undefined
     let found: bigint | undefined
     const { scanned, head: known } = headSeen
+    let { last } = headSeen
     for (let from: ReadPosition = END, looked = 8; found === undefined; looked = Math.min(looked * 4, stretch)) {
       let oldest: bigint | undefined
       await collect<AllStreamResolvedEvent>(
@@ -127,7 +130,10 @@ export const createReads = (
           if (!event) return 'more'
           oldest = positionOf(event)
           newest ??= oldest
-          if (isOurs(event)) found = oldest
+          if (isOurs(event)) {
+            found = oldest
+            last = toStoredEvent(event)
+          }
           // A log that ends before what was seen is another one, and is read anew.
           else if (oldest <= scanned && newest >= scanned) found = known
           return found === undefined ? 'more' : 'enough'
@@ -137,9 +143,11 @@ export const createReads = (
       if (oldest === undefined || oldest === (typeof from === 'object' ? from.commit : -1n)) found ??= 0n
       else from = { commit: oldest, prepare: oldest }
     }
-    headSeen = { scanned: newest ?? 0n, head: found }
-    return found
+    headSeen = { scanned: newest ?? 0n, head: found, last: found === 0n ? undefined : last }
+    return headSeen
   }
+
+  const head = async (): Promise<bigint> => (await end()).head
 
   const readAll: EventStore['readAll'] = async (options) => {
     const { after, limit, types } = options
@@ -151,11 +159,17 @@ export const createReads = (
       return await page({ commit: after, prepare: after }, options, looked)
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error
-      // A server can begin to read at an event only. A position that is none was made for another log, or by hand.
       if (typeOf(error.cause) !== 'unknown') throw error
-      if ((await head()) <= after) return { events: [], position: after }
-      return page(START, options, Number.MAX_SAFE_INTEGER)
     }
+    // A server can begin to read at an event only. Just before one is where a single event is asked for.
+    try {
+      return await page({ commit: after + 1n, prepare: after + 1n }, options, looked)
+    } catch (error) {
+      if (!(error instanceof EngineUnavailable) || typeOf(error.cause) !== 'unknown') throw error
+    }
+    // Otherwise the position was made for another log, or by hand.
+    if ((await head()) <= after) return { events: [], position: after }
+    return page(START, options, Number.MAX_SAFE_INTEGER)
   }
 
   return {
@@ -166,6 +180,7 @@ export const createReads = (
     },
     readAll: (options) => followingLeader(() => readAll(options)),
     head: () => followingLeader(head),
+    last: async () => (await followingLeader(end)).last,
     withinLog: (position, after) => followingLeader(() => withinLog(position, after)),
   }
 }

@@ -1,3 +1,4 @@
+import { countTypesByReading } from './count-types.ts'
 import type { EventStore } from './event-store.ts'
 import { createAppend, createSendAppend } from './eventstoredb-event-store-append.ts'
 import { checkServer } from './eventstoredb-event-store-check.ts'
@@ -66,8 +67,10 @@ export const openEventStoreDbEventStore = (options: EventStoreDbOptions): EventS
 
   return {
     ...reads,
+    seeks: false,
     append: metrics ? measured : append,
     identity,
+    countTypes: (upTo) => countTypesByReading(reads.readAll, upTo),
     subscribe: (subscription) =>
       subscribeToLog(
         { client, readAll: reads.readAll, withinLog, logger, idleMs: options.idleMs ?? 1_000 },

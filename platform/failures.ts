@@ -8,6 +8,14 @@ export class EngineUnavailable extends Error {
   }
 }
 
+/** What Kafka holds is not what the log holds: nothing may be consumed until it is thrown away. */
+export class TopicHeldBack extends EngineUnavailable {
+  constructor(why: string) {
+    super('Kafka', new Error(why))
+    this.name = 'TopicHeldBack'
+  }
+}
+
 /** So much waits for an engine already, or has waited so long, that it was not even asked: nothing was sent. */
 export class NeverSent extends EngineUnavailable {
   constructor(engine: string, why: string) {

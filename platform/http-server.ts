@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { validate as isUuid, v7 as uuidv7 } from 'uuid'
+import { UndecodableEvent } from '../schemas/codec.ts'
 import { CommandRejected, type ErrorCode, problemOf } from '../schemas/errors.ts'
 import { type ValidationProblem, validate, validateQuery } from '../schemas/validation.ts'
 import { EngineUnavailable } from './failures.ts'
@@ -165,6 +166,10 @@ export const createHttpServer = ({
         'a request met an engine that is away',
       )
       return sendProblem(reply, 'engine-unavailable', { engine: error.engine })
+    }
+    if (error instanceof UndecodableEvent) {
+      logger.warn({ correlationId: request.correlationId, error: error.message }, 'a request met an unreadable event')
+      return sendProblem(reply, error.code, { detail: error.message })
     }
     const known = 'code' in error ? codeOfFrameworkError[error.code] : undefined
     if (known) return sendProblem(reply, known, { detail: error.message })

@@ -4,7 +4,7 @@ import type { Kafka } from 'kafkajs'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { ConsumeOptions, EventFeed, FeedBatch } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
-import { EngineUnavailable } from './failures.ts'
+import { EngineUnavailable, TopicHeldBack } from './failures.ts'
 import { kafkaUnavailable } from './kafka-client.ts'
 import { createGroupMember, type GroupMember, type Round } from './kafka-group-member.ts'
 import { createMessageReader } from './kafka-message-reader.ts'
@@ -32,6 +32,8 @@ export interface KafkaEventFeedDependencies {
   readonly store: EventStore
   /** Observers follow the log itself: it alone has the order of the whole. */
   readonly log: Pick<EventFeed, 'follow'>
+  /** Looks whether the topic may be consumed. @throws TopicHeldBack when not, EngineUnavailable */
+  readonly guard?: { check(topic: string): Promise<void> }
   readonly decode: (stored: StoredEvent) => RecordedEvent
   readonly logger: Logger
   readonly metrics: Metrics
@@ -180,12 +182,14 @@ export const createKafkaEventFeed = (deps: KafkaEventFeedDependencies): KafkaEve
     const topic = topicOf(namespace, identity)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
+        await deps.guard?.check(topic)
         for await (const batch of belong(group, topic, options, signal)) {
           attempt = 0
           yield batch
         }
       } catch (error) {
-        if (!(error instanceof EngineUnavailable)) throw error
+        // Who must not begin says why, instead of waiting here.
+        if (!(error instanceof EngineUnavailable) || error instanceof TopicHeldBack) throw error
         if (attempt === 0) logger.warn({ consumer: group, error: error.message }, 'a consumer waits for Kafka')
       }
       await pause(backOffMs(attempt), signal)

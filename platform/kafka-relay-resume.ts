@@ -9,11 +9,12 @@ import { type EventPlace, holdsEvent } from './log-continuity.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 import { unsealedOnly } from './partitioning.ts'
+import { liveOnly } from './read-model-generations.ts'
 
 /** The log is older than what was published of it: it was put back, and Kafka holds what it no longer knows. */
 export class LogPutBack extends Error {
   constructor(topic: string, what: string) {
-    super(`${topic} was filled from another state of this log (${what}): an older log was put back; delete the topic`)
+    super(`${topic} was filled from another state of this log (${what}): an older log was put back`)
     this.name = 'LogPutBack'
   }
 }
@@ -25,7 +26,7 @@ export class LogPutBack extends Error {
 const needed = async (database: Database): Promise<bigint> => {
   const [row] = await database.query<{ position: bigint | null }>(
     `select min(position) as position from platform.checkpoints c
-     where ${unsealedOnly} and (partition > 0 or not exists (
+     where ${unsealedOnly} and ${liveOnly} and (partition > 0 or not exists (
        select from platform.checkpoints p where p.consumer = c.consumer and p.partition > 0))`,
   )
   return row?.position ?? 0n
@@ -64,6 +65,21 @@ const verifyTail = async (
   }
 }
 
+/**
+ * Whether a topic, and what was noted about it, is of the log as it is.
+ *
+ * @throws LogPutBack, EngineUnavailable
+ */
+export const verifyTopic = async (
+  deps: Parameters<typeof verifyTail>[0],
+  state: RelayState | undefined,
+  ends: readonly bigint[],
+): Promise<void> => {
+  if (state) await verify(deps.store, deps.topic, state)
+  // What nobody knows of may be the future of a log that was put back together with what was noted.
+  await verifyTail(deps, state?.ends ?? [], ends)
+}
+
 const verify = async (store: EventStore, topic: string, { position, lastEvent }: RelayState): Promise<void> => {
   const head = await store.head()
   if (position > head) throw new LogPutBack(topic, `it holds position ${position}, the log ends at ${head}`)
@@ -88,7 +104,7 @@ export const resumeRelay = async (deps: {
   readonly logger: Logger
   readonly metrics: Metrics
 }): Promise<RelayState> => {
-  const { admin, store, database, topic, session, logger, metrics } = deps
+  const { admin, database, topic, session, logger, metrics } = deps
   const state = await takeOver(database, topic, session)
   // Asked after the former relay was fenced, or what it sends meanwhile would be taken for lost.
   const extents = await topicExtents(admin, topic)
@@ -96,10 +112,10 @@ export const resumeRelay = async (deps: {
   const lost =
     state !== undefined && (deps.lossSeen || ends.some((end, partition) => end < (state.ends[partition] ?? 0n)))
   if (state && !lost) {
-    await verify(store, topic, state)
-    await verifyTail(deps, state.ends, ends)
+    await verifyTopic(deps, state, ends)
     return { ...state, ends }
   }
+  if (!state) await verifyTopic(deps, undefined, ends)
   const from = { position: await needed(database), ends, lastEvent: null }
   await begin(database, topic, session, from)
   if (lost) {

@@ -66,6 +66,20 @@ export const takeOver = async (database: Database, topic: string, session: strin
   return row && toState(row)
 }
 
+/** What the present relay has noted; undefined when nobody has carried this log to this topic. */
+export const readRelay = async (database: Database, topic: string): Promise<RelayState | undefined> => {
+  const [row] = await database.query<Row>(
+    'select position, ends::text[] as ends, last_event as "lastEvent" from platform.relays where topic = $1',
+    [topic],
+  )
+  return row && toState(row)
+}
+
+/** The topic is gone, and what was noted about it. */
+export const forgetRelay = async (database: Database, topic: string): Promise<void> => {
+  await database.query('delete from platform.relays where topic = $1', [topic])
+}
+
 /** Begins anew: the topic is new, or has lost messages. */
 export const begin = async (database: Database, topic: string, session: string, state: RelayState): Promise<void> => {
   await database.query(

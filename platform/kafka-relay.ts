@@ -3,7 +3,8 @@ import type { Admin, Kafka, Producer } from 'kafkajs'
 import type { Database } from './database.ts'
 import type { EventStore, LogPage } from './event-store.ts'
 import { kafkaUnavailable } from './kafka-client.ts'
-import { resumeRelay } from './kafka-relay-resume.ts'
+import { discardWhenAsked } from './kafka-put-back.ts'
+import { LogPutBack, resumeRelay } from './kafka-relay-resume.ts'
 import { type RelayState, save } from './kafka-relay-state.ts'
 import { createRelayStream, cut, type RelayMessage } from './kafka-relay-stream.ts'
 import { ensureTopic, type TopicOptions, topicExtents, topicOf } from './kafka-topic.ts'
@@ -12,6 +13,7 @@ import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 import { createPartitioning } from './partitioning.ts'
 import { backOffMs, pause } from './pause.ts'
+import { kafkaConsumer, removePutBack } from './put-back-records.ts'
 
 /** `standby`: another relay carries the log. `waiting`: an engine is away or the topic cannot be used, see `error`. */
 export interface RelayStatus {
@@ -187,7 +189,11 @@ export const createKafkaRelay = (deps: KafkaRelayDependencies): KafkaRelay => {
     try {
       await admin.connect()
       await ensureTopic(admin, topic, deps)
-      const from = await resumeRelay({ ...deps, admin, topic, session, lossSeen })
+      const from = await resumeRelay({ ...deps, admin, topic, session, lossSeen }).catch(async (error: unknown) => {
+        if (!(error instanceof LogPutBack) || !(await discardWhenAsked({ admin, database, topic }, error))) throw error
+        throw new TopicLost(topic)
+      })
+      await removePutBack(database, kafkaConsumer)
       lossSeen = false
       await producer.connect()
       logger.info({ topic, position: from.position.toString() }, 'the relay carries the log to Kafka')

@@ -205,5 +205,74 @@ export const describeLeaderboardStore = (
       expect((await store.checkpoint(consumer, 0)).position).toBe(0n)
       expect(await ranking()).toEqual([])
     })
+
+    /** Every score above or below zero that a scan shows, and where it stood. */
+    const scanned = async () => {
+      const scores = new Map<string, bigint>()
+      const stood = new Set<string>()
+      let ends = 0
+      await store.scan(consumer, async (portion) => {
+        const whole =
+          portion.whole === 'rest' ? undefined : new Set(portion.whole.map((place) => JSON.stringify(place)))
+        if (!whole) ends += 1
+        stood.add(
+          JSON.stringify([
+            ...portion.checkpoints.map(({ partition, position: at }) => `${partition} ${at}`),
+            ...portion.skipped.map(String),
+          ]),
+        )
+        for (const { key, score, ...place } of portion.scores)
+          if (score !== 0n) scores.set(Object.values(place).concat(key).join(' '), score)
+      })
+      expect(ends).toBe(1)
+      return { scores: new Map([...scores].sort()), stood: [...stood] }
+    }
+
+    it('shows every score and where the consumer stood', async () => {
+      await begin('scan')
+      await apply(sold('a', 2, 20), sold('b', 1, 10, { currency: 'JPY' }))
+      await apply(sold('b', -1, -10, { currency: 'JPY' }))
+      const { scores, stood } = await scanned()
+      expect(stood).toEqual([JSON.stringify(['0 2'])])
+      expect(scores.size).toBe(9)
+      expect([...scores.values()].toSorted()).toEqual([2n, 2n, 2n, 2n, 2n, 2n, 20n, 20n, 20n])
+    })
+
+    it('shows many boards and members, each once', async () => {
+      await begin('large-scan')
+      const hours = Array.from({ length: 230 }, (_, n) => new Date(Date.parse(noon) - n * 3_600_000).toISOString())
+      await apply(...hours.map((at) => sold('a', 1, 10, { at })))
+      await apply(...Array.from({ length: 6_000 }, (_, n) => sold(`sku-${n}`, 1, 10)))
+      const { scores } = await scanned()
+      expect([...scores].filter(([name]) => name.includes('hour'))).toHaveLength(230 * 3 + 6_000 * 2)
+    })
+
+    it('corrects single scores and nothing else, where the checkpoint stands', async () => {
+      await begin('correct')
+      await apply(sold('a', 2, 20))
+      const place = {
+        board: 'products',
+        measure: 'units',
+        currency: '',
+        window: 'day',
+        bucket: '2026-11-21T00:00:00Z',
+      } as const
+      const before = (await scanned()).scores
+      const batch = {
+        consumer,
+        partition: 0,
+        from: 1n,
+        to: 1n,
+        deltas: [],
+        corrections: [{ ...place, key: 'a', change: 5n }],
+      }
+      expect(await store.applyBatch({ ...batch, from: 0n, to: 0n })).toBe('fenced')
+      expect(await store.applyBatch(batch)).toBe('applied')
+      const after = (await scanned()).scores
+      const changed = [...after].filter(([name, score]) => before.get(name) !== score)
+      expect(changed).toHaveLength(1)
+      expect(changed[0]?.[1]).toBe(7n)
+      expect(after.size).toBe(before.size)
+    })
   })
 }

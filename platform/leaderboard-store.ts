@@ -1,4 +1,5 @@
-import type { CheckpointedStore, StoreBatch } from './checkpointed-store.ts'
+import type { CheckpointedStore, StoreBatch, StoreGenerations } from './checkpointed-store.ts'
+import type { Standing } from './standing.ts'
 
 export const boards = ['products', 'customers'] as const
 export type Board = (typeof boards)[number]
@@ -22,6 +23,8 @@ export interface LeaderboardDelta {
 
 export interface LeaderboardBatch extends StoreBatch {
   readonly deltas: readonly LeaderboardDelta[]
+  /** Changes of single scores, beside those of the deltas, each member once: the repair of boards that were wrong. */
+  readonly corrections?: readonly ScoreChange[]
 }
 
 interface WindowAt {
@@ -53,9 +56,17 @@ export interface LeaderboardEntry {
  * shown. Hours are kept for `hourRetentionDays`; days and all time for ever. Engine failures are `EngineUnavailable`.
  */
 export interface LeaderboardStore extends CheckpointedStore<LeaderboardBatch> {
+  readonly generations: StoreGenerations<LeaderboardStore>
   top(query: TopQuery): Promise<readonly LeaderboardEntry[]>
   /** The currencies that were sold in, those with the most units first: for who asks for revenue and names none. */
   currencies(query: WindowAt): Promise<readonly string[]>
+  /**
+   * Shows every score, also of members that rankings leave out, portion by portion. Writers go on meanwhile: each
+   * portion tells where the consumer stood when it was read, later ones the same or farther. The last one is `rest`.
+   *
+   * @throws ReadModelAbsent; ReadModelReplaced when the store is emptied meanwhile
+   */
+  scan(consumer: string, visit: (portion: ScorePortion) => Promise<void>): Promise<void>
 }
 
 /** Days that the hourly boards are kept. A delta for an older hour counts in its day and in all time only. */
@@ -77,8 +88,8 @@ export const bucketOf = (window: LeaderboardWindow, at: string): string => {
 export const oldestHour = (now: Date): string =>
   bucketOf('hour', new Date(now.getTime() - hourRetentionDays * 86_400_000).toISOString())
 
-/** One member of one board: what a row in a table and a member of a sorted set have in common. */
-export interface ScoreChange {
+/** One of the boards. */
+export interface BoardPlace {
   readonly board: Board
   /** `currencies`: units per currency, whose code is the key. */
   readonly measure: Measure | 'currencies'
@@ -86,8 +97,19 @@ export interface ScoreChange {
   readonly currency: string
   readonly window: LeaderboardWindow
   readonly bucket: string
+}
+
+/** One member of one board: what a row in a table and a member of a sorted set have in common. */
+export interface ScoreChange extends BoardPlace {
   readonly key: string
   readonly change: bigint
+}
+
+/** Scores as they were at one moment. */
+export interface ScorePortion extends Standing {
+  readonly scores: readonly (BoardPlace & { readonly key: string; readonly score: bigint })[]
+  /** Boards that have no other members than those of this portion; `rest`: whatever no portion has shown is not there. */
+  readonly whole: readonly BoardPlace[] | 'rest'
 }
 
 const windows: readonly LeaderboardWindow[] = ['hour', 'day', 'all']

@@ -15,6 +15,11 @@ export const createMetrics = () => {
       buckets: latencies,
       registers,
     }),
+    putBackConsumers: new Gauge({
+      name: 'orderlog_put_back_consumers',
+      help: 'Consumers that stand still because they are ahead of a log that was put back to an older backup.',
+      registers,
+    }),
     appendBatchEvents: new Histogram({
       name: 'orderlog_append_batch_events',
       help: 'Events that travelled in one group commit.',
@@ -79,6 +84,48 @@ export const createMetrics = () => {
       labelNames: ['projection'] as const,
       registers,
     }),
+    rebuildEvents: new Counter({
+      name: 'orderlog_rebuild_events_total',
+      help: 'Events that went into generations of a read model that were built beside the live one.',
+      labelNames: ['projection'] as const,
+      registers,
+    }),
+    rebuilds: new Counter({
+      name: 'orderlog_rebuilds_total',
+      help: 'Rebuilds that came to an end here.',
+      labelNames: ['projection', 'outcome'] as const,
+      registers,
+    }),
+    eventGaps: new Gauge({
+      name: 'orderlog_event_gaps',
+      help: 'Events that a projection goes without because an operator discarded them.',
+      labelNames: ['projection'] as const,
+      registers,
+    }),
+    projectionWaiting: new Gauge({
+      name: 'orderlog_projection_waiting',
+      help: '1 while a projection does not go on for this reason, 0 once it does.',
+      labelNames: ['projection', 'reason'] as const,
+      registers,
+    }),
+    sagaWaiting: new Gauge({
+      name: 'orderlog_saga_waiting',
+      help: '1 while the saga does not go on for this reason, 0 once it does.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    verifyDifferences: new Gauge({
+      name: 'orderlog_verify_differences',
+      help: 'Differences between a read model and the log that the last verification found.',
+      labelNames: ['projection'] as const,
+      registers,
+    }),
+    verifySeconds: new Gauge({
+      name: 'orderlog_verify_seconds',
+      help: 'Time that the last verification of a read model took.',
+      labelNames: ['projection'] as const,
+      registers,
+    }),
     relayPosition: new Gauge({
       name: 'orderlog_relay_position',
       help: 'Position up to which the log has been carried to Kafka.',
@@ -131,6 +178,13 @@ export const createMetrics = () => {
     liveSlowClosed: new Counter({
       name: 'orderlog_live_slow_closed_total',
       help: 'Live connections closed because the client read too slowly.',
+      registers,
+    }),
+    asOfEvents: new Histogram({
+      name: 'orderlog_as_of_events',
+      help: 'Events folded for one answer about the past.',
+      labelNames: ['of'] as const,
+      buckets: [1, 10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000],
       registers,
     }),
     collectProcess: () => collectDefaultMetrics({ register: registry }),

@@ -15,14 +15,17 @@ export const maxPageBytes = 4_194_304
 const pageOf = (condition: string, limit: string): string => `
   select string_agg(e.position::text, E'\\n') as positions, string_agg(e.stream, E'\\n') as streams,
     string_agg(e.revision::text, E'\\n') as revisions, string_agg(e.id::text, E'\\n') as ids,
-    string_agg(e.type, E'\\n') as types, string_agg(e.data::text, E',\\n') as data,
-    string_agg(e.metadata::text, E',\\n') as metadata,
+    string_agg(e.type, E'\\n') as types, string_agg(e.data, E',\\n') as data,
+    string_agg(e.metadata, E',\\n') as metadata,
     string_agg((date_part('epoch', e.recorded_at) * 1000)::bigint::text, E'\\n') as times, max(e.upto) as bytes
   from (
     select e.*, sum(e.size) over (order by e.position rows unbounded preceding) as upto
     from (
-      select *, octet_length(data::text) + octet_length(metadata::text) as size
-      from log.events where ${condition} order by position limit ${limit}
+      select e.*, octet_length(e.data) + octet_length(e.metadata) as size
+      from (
+        select position, stream, revision, id, type, data::text as data, metadata::text as metadata, recorded_at
+        from log.events where ${condition} order by position limit ${limit}
+      ) e
     ) e
     order by e.position
   ) e

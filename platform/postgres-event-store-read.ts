@@ -5,12 +5,20 @@ import { readPage } from './postgres-event-store-read-page.ts'
 import { createReadStream } from './postgres-event-store-read-stream.ts'
 
 const headStatement: Statement = { name: 'log_head', text: 'select coalesce(max(position), 0) as head from log.events' }
+const lastStatement: Statement = {
+  name: 'log_last',
+  text: 'select id, stream, revision, position from log.events order by position desc limit 1',
+}
 const identityStatement: Statement = { name: 'log_identity', text: 'select id from log.identity' }
+
+const countStatement = 'select type, count(*) as events from log.events where position <= $1 group by type'
+/** The whole log is counted. */
+const countTimeoutMs = 10 * 60_000
 
 /** A filtered page looks at so many positions at most: a rare type costs many short statements, not an endless one. */
 const stretch = 10_000n
 
-export const createReads = (database: Database): Omit<EventStore, 'append' | 'subscribe'> => {
+export const createReads = (database: Database): Omit<EventStore, 'append' | 'subscribe' | 'seeks'> => {
   const head = async (): Promise<bigint> => {
     const [row] = await database.execute<{ head: bigint }>(headStatement)
     return row?.head ?? 0n
@@ -30,7 +38,18 @@ export const createReads = (database: Database): Omit<EventStore, 'append' | 'su
       const { events, json, full } = await readPage(database, after, limit, { only: { upTo, types }, withJson })
       return { events, ...(json ? { json } : {}), position: full ? (events.at(-1)?.position ?? upTo) : upTo }
     },
+    countTypes: async (upTo) => {
+      const rows = await database.transaction(
+        (transaction) => transaction.query<{ type: string; events: bigint }>(countStatement, [upTo]),
+        { statementTimeoutMs: countTimeoutMs },
+      )
+      return new Map(rows.map(({ type, events }) => [type, events]))
+    },
     head,
+    last: async () => {
+      const [row] = await database.execute<NonNullable<Awaited<ReturnType<EventStore['last']>>>>(lastStatement)
+      return row
+    },
     identity: async () => {
       const [row] = await database.execute<{ id: string }>(identityStatement)
       if (!row) throw new Error('log.identity is empty')

@@ -45,6 +45,7 @@ export const openPostgresEventStore = (deps: {
   return {
     append: metrics ? measured : append,
     ...reads,
+    seeks: true,
     subscribe: (options) =>
       subscribeToLog({ store: reads, hints, logger: deps.logger, pollMs: deps.pollMs ?? 250 }, options),
     close: hints.close,

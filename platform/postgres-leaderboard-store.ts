@@ -1,3 +1,4 @@
+import type { Buildable } from './checkpointed-store.ts'
 import { fenceHead, fenceValues, moveCheckpoint } from './checkpoints.ts'
 import type { Clock } from './clock.ts'
 import type { Database, Statement } from './database.ts'
@@ -10,8 +11,10 @@ import {
   type ScoreChange,
   scoreChanges,
 } from './leaderboard-store.ts'
-import { sqlBeside } from './postgres-schema.ts'
+import { createPostgresLeaderboardScan } from './postgres-leaderboard-scan.ts'
+import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
+import { sqlBeside } from './schema-sql.ts'
 
 /** Rows of expired hours that go at once, so that pruning never holds up a batch for long. */
 const pruneLimit = 5_000
@@ -28,7 +31,7 @@ const sentences = (schema: string) => {
     add: statement('add', `${members(1)} ${add}`),
     addFenced: statement(
       'add_fenced',
-      `${fenceHead}, added as (${members(6)} where exists (select from fence) ${add}) select from fence`,
+      `${fenceHead}, added as (${members(7)} where exists (select from fence) ${add}) select from fence`,
     ),
     prune: statement(
       'prune',
@@ -75,14 +78,18 @@ export const createPostgresLeaderboardStore = (options: {
   readonly database: Database
   readonly schema: string
   readonly clock: Clock
-}): LeaderboardStore => {
-  const { database, schema, clock } = options
-  const ddl = sqlBeside(import.meta.url, 'postgres-leaderboard-store.sql', schema)
-  const { logIdentity, ...tables } = createReadModelTables({
+  /** Default: the live one. */
+  readonly generation?: number
+}): LeaderboardStore & Buildable => {
+  const { database, schema: name, clock, generation } = options
+  const tables = createReadModelTables({
     database,
-    schema,
-    create: async (transaction) => void (await transaction.query(ddl)),
+    name,
+    generation,
+    create: async (transaction, schema) =>
+      void (await transaction.query(sqlBeside(import.meta.url, 'postgres-leaderboard-store.sql', schema))),
   })
+  const { schema } = tables
   const sql = sentences(schema)
   let pruned = ''
 
@@ -94,16 +101,17 @@ export const createPostgresLeaderboardStore = (options: {
   }
 
   const applyBatch = async (batch: LeaderboardBatch): Promise<'applied' | 'fenced'> => {
+    const move = { ...batch, consumer: tables.consumerOf(batch.consumer) }
     const now = clock.now()
     await prune(now)
-    const changes = columns(scoreChanges(batch.deltas, now))
+    const changes = columns([...scoreChanges(batch.deltas, now), ...(batch.corrections ?? [])])
     const { record } = batch
     if (!record) {
-      const rows = await database.execute(sql.addFenced, [...fenceValues(batch, logIdentity()), ...changes])
+      const rows = await database.execute(sql.addFenced, [...fenceValues(move, tables.of()), ...changes])
       return rows.length > 0 ? 'applied' : 'fenced'
     }
     return database.transaction(async (transaction) => {
-      if (!(await moveCheckpoint(transaction, batch, logIdentity()))) return 'fenced'
+      if (!(await moveCheckpoint(transaction, move, tables.of()))) return 'fenced'
       await record(transaction)
       await transaction.execute(sql.add, changes)
       return 'applied'
@@ -112,6 +120,9 @@ export const createPostgresLeaderboardStore = (options: {
 
   return {
     ...tables,
+    generations: createReadModelGenerations(database, name, (at) =>
+      createPostgresLeaderboardStore({ ...options, generation: at }),
+    ),
     applyBatch,
     top: async (query) => {
       const rows = await database.execute<{ key: string; score: bigint; units: bigint | null; revenue: bigint | null }>(
@@ -144,5 +155,6 @@ export const createPostgresLeaderboardStore = (options: {
       ])
       return rows.map((row) => row.currency)
     },
+    scan: createPostgresLeaderboardScan(database, tables),
   }
 }

@@ -21,9 +21,6 @@ create table {schema}.orders (
 -- What the planner samples of these columns would outlive a person who is forgotten.
 alter table {schema}.orders
   alter column person set statistics 0, alter column person_words set statistics 0, alter column haystack set statistics 0;
-create index orders_placed on {schema}.orders (placed_at desc);
-create index orders_person_key on {schema}.orders (person_key) where person_key is not null;
-create index orders_trigrams on {schema}.orders using gin (haystack gin_trgm_ops);
 
 -- Keys that were destroyed: a document that comes late is stripped by them.
 create table {schema}.forgotten_keys (key_id uuid primary key);
@@ -36,5 +33,10 @@ create table {schema}.words (
   primary key (word, key_id)
 );
 alter table {schema}.words alter column word set statistics 0;
-create index words_key on {schema}.words (key_id);
-create index words_trigrams on {schema}.words using gin (word gin_trgm_ops);
+
+-- Indexes
+create index if not exists orders_placed on {schema}.orders (placed_at desc);
+create index if not exists orders_person_key on {schema}.orders (person_key) where person_key is not null;
+create index if not exists orders_trigrams on {schema}.orders using gin (haystack gin_trgm_ops);
+create index if not exists words_key on {schema}.words (key_id);
+create index if not exists words_trigrams on {schema}.words using gin (word gin_trgm_ops);

@@ -1,103 +1,23 @@
+import type { Buildable } from './checkpointed-store.ts'
 import { moveCheckpoint } from './checkpoints.ts'
 import type { Database, Queryable } from './database.ts'
-import { type OrderPiece, type OrderWords, orderPieces, orderWords, rankOrders, statusCalled } from './order-ranking.ts'
-import { sqlBeside } from './postgres-schema.ts'
+import { type OrderPiece, orderPieces, rankOrders, statusCalled } from './order-ranking.ts'
+import { upsertOrders } from './postgres-order-documents.ts'
+import { erase, lockErasures } from './postgres-order-erasures.ts'
+import { createPostgresOrderScan } from './postgres-order-scan.ts'
+import { amendSearch } from './postgres-search-amend.ts'
 import { createTrigramExtension } from './postgres-trigrams.ts'
+import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
-import type { OrderBatch, OrderDocument, OrderPerson, OrderSearch, Versioned } from './search-index.ts'
+import { splitDdl, sqlBeside } from './schema-sql.ts'
+import type { OrderBatch, OrderDocument, OrderPerson, OrderSearch } from './search-index.ts'
 import { answersMistyped } from './search-question.ts'
-import { stemsOf, swapsOf, typosAllowed } from './text-analysis.ts'
+import { swapsOf, typosAllowed } from './text-analysis.ts'
 
 /** Candidates that are ranked, of each kind: the newest when there are more. */
 const candidateLimit = 200
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const nilKey = '00000000-0000-0000-0000-000000000000'
 const statuses = new Set<string>(['placed', 'confirmed', 'shipped', 'delivered', 'cancelled'])
-
-const spaced = (words: readonly string[]): string => [...new Set(words)].map((word) => ` ${word}`).join('')
-
-const upsertSql = (schema: string) => `
-  insert into ${schema}.orders as o
-    (order_id, version, placed_at, status, ids, words, document, person, person_key, person_words)
-  select d.order_id, d.version, d.placed_at, d.status, d.ids, d.words, d.document,
-    case when f.key_id is null then d.person end, case when f.key_id is null then d.person_key end,
-    case when f.key_id is null then d.person_words else '' end
-  from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::json[], $8::json[],
-    $9::uuid[], $10::text[])
-    as d(order_id, version, placed_at, status, ids, words, document, person, person_key, person_words)
-  left join ${schema}.forgotten_keys f on f.key_id = d.person_key
-  on conflict (order_id) do update set version = excluded.version, placed_at = excluded.placed_at,
-    status = excluded.status, ids = excluded.ids, words = excluded.words, document = excluded.document,
-    person = excluded.person, person_key = excluded.person_key, person_words = excluded.person_words
-  where o.version < excluded.version
-  returning order_id, person_key, xmax = 0 as added`
-
-/** Remembers the words of orders that are new here; later events of an order bring none. */
-const learn = async (
-  transaction: Queryable,
-  schema: string,
-  orders: readonly { readonly products: readonly string[]; readonly person: OrderPerson | null }[],
-): Promise<void> => {
-  const words = new Map<string, [word: string, keyId: string]>()
-  const remember = (word: string, keyId: string) => {
-    if (typosAllowed(word) > 0) words.set(`${word} ${keyId}`, [word, keyId])
-  }
-  for (const { products, person } of orders) {
-    for (const word of products) remember(word, nilKey)
-    if (person) for (const word of stemsOf(person.name)) remember(word, person.keyId)
-  }
-  // Sorted, lest two partitions that learn the same words wait for each other.
-  const rows = [...words].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
-  await transaction.query(
-    `insert into ${schema}.words (word, key_id) select * from unnest($1::text[], $2::uuid[]) on conflict do nothing`,
-    [rows.map(([word]) => word), rows.map(([, keyId]) => keyId)],
-  )
-}
-
-const upsert = async (
-  transaction: Queryable,
-  schema: string,
-  upserts: readonly Versioned<OrderDocument>[],
-): Promise<void> => {
-  const rows = upserts
-    .map(({ version, document }) => ({ version, document, words: orderWords(document) }))
-    .sort((a, b) => (a.document.orderId < b.document.orderId ? -1 : 1))
-  const column = (value: (document: OrderDocument) => unknown) => rows.map(({ document }) => value(document))
-  const words = (value: (words: OrderWords) => readonly string[]) => rows.map((row) => spaced(value(row.words)))
-  const written = await transaction.query<{ order_id: string; person_key: string | null; added: boolean }>(
-    upsertSql(schema),
-    [
-      column((document) => document.orderId),
-      rows.map(({ version }) => version),
-      column((document) => document.placedAt),
-      column((document) => document.status),
-      words(({ ids }) => ids),
-      words(({ products, codes }) => [...products, ...codes]),
-      column(({ person: _, ...document }) => JSON.stringify(document)),
-      column(({ person }) => person && JSON.stringify(person)),
-      column(({ person }) => person?.keyId ?? null),
-      words(({ person }) => person),
-    ],
-  )
-  const added = new Map(written.flatMap((row) => (row.added ? [[row.order_id, row.person_key !== null] as const] : [])))
-  const learnt = rows.flatMap(({ document, words: { products } }) => {
-    const person = added.get(document.orderId.toLowerCase())
-    return person === undefined ? [] : [{ products, person: person ? document.person : null }]
-  })
-  if (learnt.length > 0) await learn(transaction, schema, learnt)
-}
-
-const erase = async (transaction: Queryable, schema: string, keyIds: readonly string[]): Promise<void> => {
-  await transaction.query(
-    `insert into ${schema}.forgotten_keys (key_id) select unnest($1::uuid[]) on conflict do nothing`,
-    [keyIds],
-  )
-  await transaction.query(
-    `update ${schema}.orders set person = null, person_key = null, person_words = '' where person_key = any ($1::uuid[])`,
-    [keyIds],
-  )
-  await transaction.query(`delete from ${schema}.words where key_id = any ($1::uuid[])`, [keyIds])
-}
 
 /** Words that are like the ones asked for, by trigrams or but for two swapped letters. */
 const similarWords = async (database: Queryable, schema: string, pieces: readonly OrderPiece[]): Promise<string[]> => {
@@ -146,24 +66,29 @@ interface Row {
 const documentOf = ({ document, person }: Row): OrderDocument => ({ ...document, person })
 
 /** Order search over trigrams: ids and words by how they begin, names also by likeness. */
-export const createPostgresOrderSearch = (database: Database, schema: string): OrderSearch => {
-  const ddl = sqlBeside(import.meta.url, 'postgres-order-search.sql', schema)
-  const { logIdentity, ...tables } = createReadModelTables({
+export const createPostgresOrderSearch = (
+  database: Database,
+  name: string,
+  generation?: number,
+): OrderSearch & Buildable => {
+  const ddl = (schema: string) => splitDdl(sqlBeside(import.meta.url, 'postgres-order-search.sql', schema))
+  const tables = createReadModelTables({
     database,
-    schema,
-    create: async (transaction) => {
+    name,
+    generation,
+    create: async (transaction, schema) => {
       await createTrigramExtension(transaction)
-      await transaction.query(ddl)
+      await transaction.query(ddl(schema).tables)
     },
+    complete: async (transaction, schema) => void (await transaction.query(ddl(schema).indexes)),
   })
+  const { schema } = tables
 
   const write = async (transaction: Queryable, batch: OrderBatch): Promise<void> => {
     const keyIds = batch.erasures.flatMap((erasure) => erasure.keyIds)
-    // Without the lock an erasure and the writing of a document that was opened before it could each miss the other.
-    const lock = keyIds.length > 0 ? 'pg_advisory_xact_lock' : 'pg_advisory_xact_lock_shared'
-    await transaction.query(`select ${lock}(7310576, hashtext($1))`, [schema])
+    await lockErasures(transaction, schema, keyIds.length > 0)
     if (keyIds.length > 0) await erase(transaction, schema, keyIds)
-    if (batch.upserts.length > 0) await upsert(transaction, schema, batch.upserts)
+    if (batch.upserts.length > 0) await upsertOrders(transaction, schema, batch.upserts)
   }
 
   const candidates = async (pieces: readonly OrderPiece[], similar: readonly string[]): Promise<OrderDocument[]> => {
@@ -179,6 +104,7 @@ export const createPostgresOrderSearch = (database: Database, schema: string): O
 
   return {
     ...tables,
+    generations: createReadModelGenerations(database, name, (at) => createPostgresOrderSearch(database, name, at)),
     load: async (orderIds) => {
       const rows = await database.query<Row>(
         `select version, document, person from ${schema}.orders where order_id = any ($1::uuid[])`,
@@ -189,15 +115,23 @@ export const createPostgresOrderSearch = (database: Database, schema: string): O
       )
     },
     applyBatch: async (batch) => {
+      const move = { ...batch, consumer: tables.consumerOf(batch.consumer) }
       const idle = batch.upserts.length === 0 && batch.erasures.length === 0
-      if (idle && !batch.record) return (await moveCheckpoint(database, batch, logIdentity())) ? 'applied' : 'fenced'
+      if (idle && !batch.record) return (await moveCheckpoint(database, move, tables.of())) ? 'applied' : 'fenced'
       return database.transaction(async (transaction) => {
-        if (!(await moveCheckpoint(transaction, batch, logIdentity()))) return 'fenced'
+        if (!(await moveCheckpoint(transaction, move, tables.of()))) return 'fenced'
         await batch.record?.(transaction)
         if (!idle) await write(transaction, batch)
         return 'applied'
       })
     },
+    scan: createPostgresOrderScan(database, tables),
+    amend: (consumer, orderIds, documents) =>
+      amendSearch(database, tables.consumerOf(consumer), documents, async (transaction, found) => {
+        await transaction.query(`delete from ${schema}.orders where order_id = any ($1::uuid[])`, [orderIds])
+        await lockErasures(transaction, schema, false)
+        await upsertOrders(transaction, schema, found)
+      }),
     search: async ({ q, limit }) => {
       const pieces = orderPieces(q)
       if (pieces.length === 0) return []

@@ -11,10 +11,12 @@ create table {schema}.products (
   words tsvector not null,
   document json not null
 );
-create index products_sku_folded on {schema}.products (sku_folded);
-create index products_words on {schema}.products using gin (words);
 
 -- Every word in a name, brand or category: what an unfinished or mistyped word is looked up in. A word that is used no
 -- more stays and does no harm.
 create table {schema}.words (word text collate "C" primary key);
-create index words_trigrams on {schema}.words using gin (word gin_trgm_ops);
+
+-- Indexes
+create index if not exists products_sku_folded on {schema}.products (sku_folded);
+create index if not exists products_words on {schema}.products using gin (words);
+create index if not exists words_trigrams on {schema}.words using gin (word gin_trgm_ops);

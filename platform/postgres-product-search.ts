@@ -1,10 +1,15 @@
+import type { Buildable } from './checkpointed-store.ts'
 import { moveCheckpoint } from './checkpoints.ts'
 import type { Database, Queryable } from './database.ts'
-import { sqlBeside } from './postgres-schema.ts'
+import { upsertProducts } from './postgres-product-documents.ts'
+import { createPostgresProductScan } from './postgres-product-scan.ts'
+import { amendSearch } from './postgres-search-amend.ts'
 import { createTrigramExtension } from './postgres-trigrams.ts'
-import { productWords, rankProducts } from './product-ranking.ts'
+import { rankProducts } from './product-ranking.ts'
+import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
-import type { ProductDocument, ProductQuery, ProductSearch, Versioned } from './search-index.ts'
+import { splitDdl, sqlBeside } from './schema-sql.ts'
+import type { ProductDocument, ProductQuery, ProductSearch } from './search-index.ts'
 import { answers, answersMistyped, parseQuestion, type SearchQuestion, type SearchTerm } from './search-question.ts'
 import { fold, swapsOf, typosAllowed } from './text-analysis.ts'
 
@@ -25,56 +30,6 @@ const vocabularySql = (schema: string) => `
 const tsquery = (alternatives: readonly (readonly string[])[], operator: '&&' | '||', values: unknown[]): string => {
   const word = (text: string) => `plainto_tsquery('simple', $${values.push(text)})`
   return alternatives.map((words) => `(${words.map(word).join(' || ')})`).join(` ${operator} `)
-}
-
-const upsertSql = (schema: string) => `
-  insert into ${schema}.products as p (sku, sku_folded, version, brand, category, accessory, words, document)
-  select sku, sku_folded, version, brand, category, accessory,
-    setweight(to_tsvector('simple', itself), 'A') || setweight(to_tsvector('simple', made_for), 'C')
-      || setweight(to_tsvector('simple', kind), 'B') || setweight(to_tsvector('simple', description), 'D')
-      || setweight(to_tsvector('simple', compounds), 'A'), document
-  from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::text[], $12::json[])
-    as d(sku, sku_folded, version, brand, category, accessory, itself, made_for, kind, description, compounds, document)
-  on conflict (sku) do update set sku_folded = excluded.sku_folded, version = excluded.version, brand = excluded.brand,
-    category = excluded.category, accessory = excluded.accessory, words = excluded.words, document = excluded.document
-  where p.version < excluded.version`
-
-const upsert = async (
-  transaction: Queryable,
-  schema: string,
-  upserts: readonly Versioned<ProductDocument>[],
-): Promise<void> => {
-  const rows = upserts
-    .map(({ version, document }) => ({ version, document, words: productWords(document) }))
-    .sort((a, b) => (a.document.sku < b.document.sku ? -1 : 1))
-  const column = (value: (row: (typeof rows)[number]) => unknown) => rows.map(value)
-  await transaction.query(upsertSql(schema), [
-    column(({ document }) => document.sku),
-    column(({ document }) => fold(document.sku)),
-    column(({ version }) => version),
-    column(({ document }) => fold(document.brand)),
-    column(({ document }) => fold(document.category)),
-    column(({ words }) => words.accessory),
-    column(({ words }) => words.itself.join(' ')),
-    column(({ words }) => words.madeFor.join(' ')),
-    column(({ words }) => [...words.brand, ...words.category].join(' ')),
-    column(({ words }) => words.description().join(' ')),
-    column(({ words }) => words.compounds.join(' ')),
-    column(({ document }) => JSON.stringify(document)),
-  ])
-  const vocabulary = new Set(
-    rows.flatMap(({ words }) => [
-      ...words.itself,
-      ...words.madeFor,
-      ...words.brand,
-      ...words.category,
-      ...words.compounds,
-    ]),
-  )
-  await transaction.query(`insert into ${schema}.words (word) select unnest($1::text[]) on conflict do nothing`, [
-    [...vocabulary].sort(),
-  ])
 }
 
 /** The words of the vocabulary that may stand for each term. */
@@ -101,16 +56,23 @@ const wordsFor = (term: SearchTerm, vocabulary: readonly string[], forgiving: bo
 }
 
 /** Product search over a tsvector per product and a vocabulary with trigrams. */
-export const createPostgresProductSearch = (database: Database, schema: string): ProductSearch => {
-  const ddl = sqlBeside(import.meta.url, 'postgres-product-search.sql', schema)
-  const { logIdentity, ...tables } = createReadModelTables({
+export const createPostgresProductSearch = (
+  database: Database,
+  name: string,
+  generation?: number,
+): ProductSearch & Buildable => {
+  const ddl = (schema: string) => splitDdl(sqlBeside(import.meta.url, 'postgres-product-search.sql', schema))
+  const tables = createReadModelTables({
     database,
-    schema,
-    create: async (transaction) => {
+    name,
+    generation,
+    create: async (transaction, schema) => {
       await createTrigramExtension(transaction)
-      await transaction.query(ddl)
+      await transaction.query(ddl(schema).tables)
     },
+    complete: async (transaction, schema) => void (await transaction.query(ddl(schema).indexes)),
   })
+  const { schema } = tables
 
   const candidates = async (
     question: SearchQuestion,
@@ -140,6 +102,7 @@ export const createPostgresProductSearch = (database: Database, schema: string):
 
   return {
     ...tables,
+    generations: createReadModelGenerations(database, name, (at) => createPostgresProductSearch(database, name, at)),
     load: async (skus) => {
       const rows = await database.query<{ version: bigint; document: ProductDocument }>(
         `select version, document from ${schema}.products where sku = any ($1::text[])`,
@@ -148,15 +111,22 @@ export const createPostgresProductSearch = (database: Database, schema: string):
       return new Map(rows.map((row) => [row.document.sku, row]))
     },
     applyBatch: async (batch) => {
+      const move = { ...batch, consumer: tables.consumerOf(batch.consumer) }
       if (batch.upserts.length === 0 && !batch.record)
-        return (await moveCheckpoint(database, batch, logIdentity())) ? 'applied' : 'fenced'
+        return (await moveCheckpoint(database, move, tables.of())) ? 'applied' : 'fenced'
       return database.transaction(async (transaction) => {
-        if (!(await moveCheckpoint(transaction, batch, logIdentity()))) return 'fenced'
+        if (!(await moveCheckpoint(transaction, move, tables.of()))) return 'fenced'
         await batch.record?.(transaction)
-        if (batch.upserts.length > 0) await upsert(transaction, schema, batch.upserts)
+        if (batch.upserts.length > 0) await upsertProducts(transaction, schema, batch.upserts)
         return 'applied'
       })
     },
+    scan: createPostgresProductScan(database, tables),
+    amend: (consumer, skus, documents) =>
+      amendSearch(database, tables.consumerOf(consumer), documents, async (transaction, found) => {
+        await transaction.query(`delete from ${schema}.products where sku = any ($1::text[])`, [skus])
+        await upsertProducts(transaction, schema, found)
+      }),
     search: async (query) => {
       const question = parseQuestion(query.q)
       if (question.terms.length === 0) return []

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { eraseInEveryGeneration } from './postgres-order-erasures.ts'
 import { createPostgresOrderSearch } from './postgres-order-search.ts'
 import { createPostgresProductSearch } from './postgres-product-search.ts'
 import type { SearchIndex } from './search-index.ts'
@@ -14,4 +15,5 @@ export const createPostgresSearchIndex = (options: {
 }): SearchIndex => ({
   products: createPostgresProductSearch(options.database, options.schemas.products),
   orders: createPostgresOrderSearch(options.database, options.schemas.orders),
+  forget: (keyIds) => eraseInEveryGeneration(options.database, options.schemas.orders, keyIds),
 })

@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { BeginAnew, StoreBatch } from './checkpointed-store.ts'
 import type { Database, Queryable } from './database.ts'
+import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import type { RedisLeaderboardKeys } from './redis-leaderboard-keys.ts'
-import { beginScript, intactScript } from './redis-leaderboard-scripts.ts'
+import { beginScript, endScript } from './redis-leaderboard-life-scripts.ts'
+import { type GenerationState, intactScript } from './redis-leaderboard-scripts.ts'
+
+/** Waits for a swap that is under way. */
+const patient = { statementTimeoutMs: 60_000 }
 
 /** Keys that one command names at most. */
 const together = 500
@@ -23,8 +28,12 @@ export const createRedisEpochs = (deps: {
   readonly database: Database
   readonly keys: RedisLeaderboardKeys
   readonly logger: Logger
+  /** What it is begun as: served at once, or built beside the live one. */
+  readonly role: 'live' | 'building'
+  /** Keeps what is served from being changed until the transaction ends. */
+  readonly lock: (transaction: Queryable) => Promise<void>
 }) => {
-  const { redis, database, keys, logger } = deps
+  const { redis, database, keys, logger, role, lock } = deps
   let prepared: { readonly epoch: string; readonly logIdentity: string } | undefined
 
   const present = (): { readonly epoch: string; readonly logIdentity: string } => {
@@ -41,6 +50,14 @@ export const createRedisEpochs = (deps: {
     for (const some of chunksOf(names)) if ((await ask(some)) !== 1) return false
     return true
   }
+
+  const fits = (state: GenerationState): boolean =>
+    role === 'live' ? state === 'live' : state !== 'live' && state !== 'held'
+
+  /** Whether a writer of this role may go on with it. */
+  const isOurs = async (epoch: string): Promise<boolean> =>
+    fits(((await redis.run((client) => client.hget(keys.meta, 'state'))) ?? 'live') as GenerationState) &&
+    isIntact(epoch)
 
   const knownEpoch = async (transaction: Queryable): Promise<string | undefined> => {
     const [row] = await transaction.query<{ epoch: string }>(
@@ -67,9 +84,9 @@ export const createRedisEpochs = (deps: {
   ): Promise<void> => {
     const epoch = await database.transaction(async (transaction) => {
       // Several processes notice a loss at once; one of them begins anew, and the others find it begun.
-      await transaction.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [keys.meta])
+      await lock(transaction)
       const before = await knownEpoch(transaction)
-      if (before !== undefined && !how.evenWhenIntact && (await isIntact(before))) return before
+      if (before !== undefined && !how.evenWhenIntact && (await isOurs(before))) return before
       const next = randomUUID()
       if (!how.evenWhenIntact && before !== undefined)
         logger.warn({ leaderboards: keys.meta }, 'Redis has lost the leaderboards; they are rebuilt from the log')
@@ -77,7 +94,7 @@ export const createRedisEpochs = (deps: {
       await redis.evaluate(
         beginScript,
         [keys.meta, keys.garbage],
-        [next, logIdentity, how.head === undefined || how.head === 0n ? '' : String(how.head), before ?? ''],
+        [next, logIdentity, how.head === undefined || how.head === 0n ? '' : String(how.head), before ?? '', role],
       )
       // Redis first: should this not commit, the next one to look finds an epoch that nobody knows, and begins anew.
       await transaction.query(
@@ -86,16 +103,17 @@ export const createRedisEpochs = (deps: {
         [keys.meta, next],
       )
       return next
-    })
+    }, patient)
     prepared = { epoch, logIdentity }
   }
 
   return {
     present,
+    /** The epoch that PostgreSQL knows of it. */
+    known: () => knownEpoch(database),
     prepare: async (logIdentity: string, anew: BeginAnew | undefined): Promise<void> => {
-      await redis.check()
       const epoch = await knownEpoch(database)
-      if (epoch !== undefined && (await isIntact(epoch))) prepared = { epoch, logIdentity }
+      if (epoch !== undefined && (await isOurs(epoch))) prepared = { epoch, logIdentity }
       else await begin(logIdentity, { ...anew, evenWhenIntact: false })
       await collectGarbage()
     },
@@ -103,6 +121,23 @@ export const createRedisEpochs = (deps: {
       await begin(present().logIdentity, { record, evenWhenIntact: true })
       await collectGarbage()
     },
-    intact: () => isIntact(present().epoch),
+    /** False also when it is another's turn to write: what is kept is not served, what is served is not built. */
+    intact: () => isOurs(present().epoch),
+    /** The epoch that it was built under. @throws EngineUnavailable when it is not there whole: whoever builds it begins anew */
+    whole: async (): Promise<string> => {
+      const epoch = await knownEpoch(database)
+      if (epoch === undefined || !(await isOurs(epoch)))
+        throw new EngineUnavailable('Redis', new Error(`${keys.meta} is not there as it was built`))
+      return epoch
+    },
+    /** Removes all that there is of it. */
+    end: async (): Promise<void> => {
+      await redis.evaluate(endScript, [keys.meta, keys.garbage], [(await knownEpoch(database)) ?? ''])
+      await collectGarbage()
+      // Last: as long as it is known, who died here is followed by somebody who finishes.
+      await database.query('delete from platform.store_epochs where store = $1', [keys.meta])
+    },
   }
 }
+
+export type RedisEpochs = ReturnType<typeof createRedisEpochs>

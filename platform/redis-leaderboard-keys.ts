@@ -4,8 +4,9 @@ import { type Board, bucketOf, type LeaderboardWindow, type ScoreChange } from '
  * Names of everything that one generation of the leaderboards keeps in Redis. What stands in braces is all that a
  * cluster hashes, so every key of a script is in one slot.
  *
- * `orderlog:{leaderboards:1}` is a hash: the epoch, the log's identity, the checkpoints. Everything else carries the
- * epoch in its name: with a new epoch all boards are empty at once, and nobody who still writes to old ones is heard.
+ * `orderlog:{leaderboards:1}` is a hash: the epoch, the state of the generation, the log's identity, the checkpoints.
+ * Everything else carries the epoch in its name: with a new epoch all boards are empty at once, and nobody who still
+ * writes to old ones is heard.
  */
 export interface RedisLeaderboardKeys {
   readonly meta: string
@@ -24,6 +25,9 @@ export interface EpochKeys {
   /** @param name see `boardName` */
   board(name: string): string
 }
+
+/** @param namespace begins every key */
+export const spaceOf = (namespace: string, generation: number): string => `${namespace}:{leaderboards:${generation}}`
 
 /** @param space `orderlog:{leaderboards:1}`: prefix, and in braces what and which generation of it */
 export const redisLeaderboardKeys = (space: string): RedisLeaderboardKeys => ({

@@ -11,6 +11,15 @@ end
 `
 
 /**
+ * The state of a generation, in `state` of its meta:
+ *
+ * building -> ready (has the checkpoints of a live one) -> live -> held (for a swap) -> kept (`next` is live) -> ready ...
+ *
+ * One that was begun before there were states has none and is live.
+ */
+export type GenerationState = 'building' | 'ready' | 'live' | 'held' | 'kept'
+
+/**
  * A batch. Everything is read and computed first and written last, so that a refusal leaves nothing behind.
  *
  * Scores are kept negated: ascending order then is highest score first and equal scores by key, and what counts for
@@ -18,12 +27,14 @@ end
  *
  * KEYS meta, counts, hours, skipped, then one per board
  * ARGV epoch, consumer, partition, from, to, now (ISO 8601), newly skipped (JSON array), come late (JSON array), all
- * partitions (JSON array), then per board: its name, its hour (epoch seconds; empty for others), its members and what is
+ * partitions (JSON array), '1' when it is meant for the live generation, then per board: its name, its hour (epoch seconds; empty for others), its members and what is
  * added to each (JSON array)
  */
 export const applyScript = defineScript(`${sizes}
 local meta, counts, hours, skipped = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('HGET', meta, 'epoch') ~= ARGV[1] then return {'fenced'} end
+local state = redis.call('HGET', meta, 'state') or 'live'
+if state == 'held' or (state == 'live') ~= (ARGV[10] == '1') then return {'fenced'} end
 local place = ARGV[2] .. ' ' .. ARGV[3]
 if (redis.call('HGET', meta, 'position ' .. place) or '0') ~= ARGV[4] then return {'fenced'} end
 local late = cjson.decode(ARGV[8])
@@ -41,7 +52,7 @@ if redis.call('HGET', meta, 'sizes') ~= sizes(counts, hours, skipped) then
 end
 local plans = {}
 for k = 5, #KEYS do
-  local a = 10 + (k - 5) * 3
+  local a = 11 + (k - 5) * 3
   local key, name, changes = KEYS[k], ARGV[a], cjson.decode(ARGV[a + 2])
   if redis.call('ZCARD', key) ~= tonumber(redis.call('HGET', counts, name) or 0) then
     redis.call('HDEL', meta, 'epoch')
@@ -96,11 +107,15 @@ return {'applied'}
  * The first of a board, and their other scores; false for who has none.
  *
  * KEYS meta, the board, its units, its revenue
- * ARGV epoch, limit, '1' when the revenue is wanted
+ * ARGV epoch, limit, '1' when the revenue is wanted, '1' when the live generation is
  */
 export const topScript = defineScript(`
-local known = redis.call('HMGET', KEYS[1], 'epoch', 'until')
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'until', 'state', 'next')
 if not known[1] then return {'absent'} end
+if ARGV[4] == '1' then
+  if known[3] == 'kept' then return {'moved', known[4]} end
+  if known[3] == 'building' then return {'building'} end
+end
 if known[2] then return {'building'} end
 if known[1] ~= ARGV[1] then return {'epoch', known[1]} end
 local top = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(0', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
@@ -127,22 +142,6 @@ if known[1] ~= ARGV[1] or known[2] ~= sizes(KEYS[2], KEYS[3], KEYS[4]) then retu
 for i = 5, #KEYS do
   if redis.call('ZCARD', KEYS[i]) ~= tonumber(redis.call('HGET', KEYS[2], ARGV[i - 3]) or 0) then return 0 end
 end
-return 1
-`)
-
-/**
- * Makes everything empty by a new epoch; the keys of the ones before are garbage from now on.
- *
- * KEYS meta, garbage
- * ARGV epoch, identity of the log, the position until which it is not built ('' for none), the epoch known before or ''
- */
-export const beginScript = defineScript(`
-local before = redis.call('HGET', KEYS[1], 'epoch')
-if before then redis.call('SADD', KEYS[2], before) end
-if ARGV[4] ~= '' then redis.call('SADD', KEYS[2], ARGV[4]) end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'log', ARGV[2], 'sizes', '0 0 0')
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'until', ARGV[3]) end
 return 1
 `)
 

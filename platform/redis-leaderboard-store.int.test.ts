@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../test/support/postgres.ts'
+import { describeLeaderboardGenerations } from './leaderboard-generations.contract.ts'
 import { describeLeaderboardStore } from './leaderboard-store.contract.ts'
 import type { LeaderboardDelta } from './leaderboard-store.ts'
 import { silentLogger } from './logging.ts'
 import { seal } from './partitioning.ts'
 import { openRedis, type RedisConnection } from './redis-connection.ts'
-import { createRedisLeaderboardStore, ScoreBeyondBound } from './redis-leaderboard-store.ts'
+import { spaceOf } from './redis-leaderboard-keys.ts'
+import { createRedisLeaderboardStore } from './redis-leaderboard-store.ts'
+import { ScoreBeyondBound } from './redis-leaderboard-writes.ts'
 
 const url = process.env.ORDERLOG_TEST_REDIS_URL ?? ''
 const logger = silentLogger
 
-const dropKeys = (redis: RedisConnection, space: string): Promise<void> =>
+const dropKeys = (redis: RedisConnection, namespace: string): Promise<void> =>
   redis.run(async (client) => {
-    for await (const keys of client.scanStream({ match: `${space}*`, count: 1_000 }))
+    for await (const keys of client.scanStream({ match: `${namespace}*`, count: 1_000 }))
       if (keys.length > 0) await client.unlink(...(keys as string[]))
   })
 
@@ -21,15 +24,40 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
   describeLeaderboardStore('redis', async ({ clock }) => {
     const { database, drop } = await openTestDatabase()
     const redis = openRedis({ url, logger })
-    const space = `test-${randomUUID()}:{leaderboards:1}`
-    const store = createRedisLeaderboardStore({ redis, database, space, clock, logger })
+    const namespace = `test-${randomUUID()}`
+    const store = createRedisLeaderboardStore({ redis, database, namespace, clock, logger })
     const identity = randomUUID()
     await Promise.all([store.prepare(identity), store.prepare(identity)])
     return {
       store,
       close: async () => {
-        await dropKeys(redis, space)
+        await dropKeys(redis, namespace)
         redis.close()
+        await drop()
+      },
+    }
+  })
+
+  describeLeaderboardGenerations('redis', async (clock) => {
+    const { database, drop } = await openTestDatabase()
+    const namespace = `test-${randomUUID()}`
+    const opened: RedisConnection[] = []
+    const other = () => {
+      const redis = openRedis({ url, logger })
+      opened.push(redis)
+      const store = createRedisLeaderboardStore({ redis, database, namespace, clock, logger })
+      return { store, lose: redis.close }
+    }
+    const { store } = other()
+    return {
+      database,
+      store,
+      other,
+      checkpoints: () => store.checkpoints('leaderboards'),
+      close: async () => {
+        const redis = openRedis({ url, logger })
+        await dropKeys(redis, namespace)
+        for (const each of [redis, ...opened]) each.close()
         await drop()
       },
     }
@@ -41,28 +69,28 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
     const consumer = 'leaderboards'
     let test: TestDatabase
     let redis: RedisConnection
-    const spaces: string[] = []
+    const namespaces: string[] = []
     beforeAll(async () => {
       test = await openTestDatabase()
       redis = openRedis({ url, logger })
     })
     afterAll(async () => {
-      for (const space of spaces) await dropKeys(redis, space)
+      for (const namespace of namespaces) await dropKeys(redis, namespace)
       redis?.close()
       await test?.drop()
     })
 
-    const storeOn = (space: string, partitions?: readonly number[]) =>
+    const storeOn = (namespace: string, partitions?: readonly number[]) =>
       createRedisLeaderboardStore({
-        ...{ redis, database: test.database, space, clock: { now: () => now }, logger },
+        ...{ redis, database: test.database, namespace, clock: { now: () => now }, logger },
         ...(partitions && { partitions }),
       })
     const open = async () => {
-      const space = `test-${randomUUID()}:{leaderboards:1}`
-      spaces.push(space)
-      const store = storeOn(space)
+      const namespace = `test-${randomUUID()}`
+      namespaces.push(namespace)
+      const store = storeOn(namespace)
       await store.prepare(identity)
-      return { space, store }
+      return { namespace, space: spaceOf(namespace, 1), store }
     }
     const sold = (key: string, revenue: bigint, units = 1n): LeaderboardDelta => ({
       board: 'products',
@@ -152,7 +180,7 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
       ],
       ['the count of boards', async (space: string) => (await keysOf(space)).filter((key) => key.endsWith(':counts'))],
     ])('notice that %s is gone, are fenced, say so to who asks, and begin anew', async (_what, lost) => {
-      const { space, store } = await open()
+      const { namespace, space, store } = await open()
       await store.applyBatch(batch(0n, 1n, sold('a', 1n)))
       expect(await store.intact()).toBe(true)
       const gone = await lost(space)
@@ -163,7 +191,7 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
       await expect(ranking(store)).rejects.toThrow('not in Redis')
       expect(await store.checkpoints(consumer)).toEqual([])
 
-      const other = storeOn(space)
+      const other = storeOn(namespace)
       let records = 0
       const anew = {
         head: 2n,
@@ -182,9 +210,9 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
     })
 
     it('are shown when every partition of the feed has come to where the log ended, and not before', async () => {
-      const space = `test-${randomUUID()}:{leaderboards:1}`
-      spaces.push(space)
-      const store = storeOn(space, [1, 2])
+      const namespace = `test-${randomUUID()}`
+      namespaces.push(namespace)
+      const store = storeOn(namespace, [1, 2])
       await store.prepare(identity, { head: 10n, record: async () => undefined })
       // The log as a whole, which the partitions have gone on from.
       await store.applyBatch({ ...batch(0n, 0n), to: seal(0n) })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { searchCatalogue } from '../test/support/search-catalogue.ts'
-import type { OrderDocument, ProductDocument, SearchIndex } from './search-index.ts'
+import type { OrderDocument, ProductDocument, ScannedDocument, SearchIndex } from './search-index.ts'
 
 export interface OpenedSearchIndex {
   readonly index: SearchIndex
@@ -224,6 +224,52 @@ export const describeSearchIndex = (name: string, open: () => Promise<OpenedSear
 
     describe('orders', () => {
       const consumer = 'order_search'
+      const scanned = async (pick?: { ids: readonly string[]; random: number }) => {
+        const documents = new Map<string, Omit<ScannedDocument<OrderDocument>, 'id'>>()
+        const stood = new Set<string>()
+        await index.orders.scan(
+          consumer,
+          async (portion) => {
+            stood.add(portion.checkpoints.map((at) => `${at.partition} ${at.position}`).join())
+            for (const { id, ...document } of portion.documents) documents.set(id, document)
+          },
+          pick,
+        )
+        return { documents, stood: [...stood] }
+      }
+
+      it('shows every document, or those that are picked, with its version and where the consumer stood', async () => {
+        const orders = Array.from({ length: 1_203 }, (_, n) => order(n + 1))
+        await write(orders)
+        const { documents, stood } = await scanned()
+        expect(stood).toEqual(['0 1'])
+        expect(documents).toEqual(
+          new Map(orders.map((document) => [document.orderId, { version: 1n, document, spoiled: [] }])),
+        )
+        const picked = await scanned({ ids: [orderId(7), orderId(999_999)], random: 0 })
+        expect([...picked.documents.keys()]).toEqual([orderId(7)])
+        const some = await scanned({ ids: [], random: 5 })
+        expect(some.documents.size).toBeGreaterThan(0)
+        expect(some.documents.size).toBeLessThan(50)
+      })
+
+      it('puts documents right, also in the same version, and removes what should not be there', async () => {
+        await write([order(1, { carrier: 'wrong' }), order(2), order(3)])
+        await index.orders.amend(consumer, [orderId(1), orderId(2), orderId(4)], async (standing) => {
+          expect(standing.checkpoints).toMatchObject([{ partition: 0, position: 1n }])
+          return [
+            { version: 1n, document: order(1) },
+            { version: 1n, document: order(4) },
+          ]
+        })
+        expect(await index.orders.load([1, 2, 3, 4].map(orderId))).toEqual(
+          new Map([1, 3, 4].map((n) => [orderId(n), { version: 1n, document: order(n) }])),
+        )
+        // What was removed can be put back as it was.
+        await index.orders.amend(consumer, [orderId(2)], async () => [{ version: 1n, document: order(2) }])
+        expect((await scanned()).documents.size).toBe(4)
+        expect(await found(orderId(2))).toEqual([orderId(2)])
+      })
       let position = 0n
       beforeEach(async () => {
         await index.orders.reset(consumer)

@@ -1,4 +1,5 @@
-import type { CheckpointedStore, StoreBatch } from './checkpointed-store.ts'
+import type { CheckpointedStore, StoreBatch, StoreGenerations } from './checkpointed-store.ts'
+import type { Standing } from './standing.ts'
 
 /** A product as the search shows it. */
 export interface ProductDocument {
@@ -76,12 +77,55 @@ export interface SearchHit<Document> {
   readonly highlight?: string
 }
 
+/** A document with what is wrong about how it is indexed. */
+export interface ScannedDocument<Document> extends Versioned<Document> {
+  readonly id: string
+  /** Names of what the index holds beside the document and is not what the document makes of it. */
+  readonly spoiled: readonly string[]
+}
+
+/** Documents as they were at one moment. */
+export interface DocumentPortion<Document> extends Standing {
+  /** Whether all of them stand where the consumer stood; otherwise some may have come farther meanwhile. */
+  readonly exact: boolean
+  readonly documents: readonly ScannedDocument<Document>[]
+}
+
+/** These documents, and some others at random. */
+export interface DocumentPick {
+  readonly ids: readonly string[]
+  readonly random: number
+}
+
 /** One index: its checkpoint moves with its documents. */
 export interface SearchCollection<Document, Batch extends StoreBatch, Query> extends CheckpointedStore<Batch> {
+  readonly generations: StoreGenerations<SearchCollection<Document, Batch, Query>>
   /** The documents of these ids that exist, as they are now (not as last refreshed). */
   load(ids: readonly string[]): Promise<ReadonlyMap<string, Versioned<Document>>>
   /** The best hits first; of equal ones the order is fixed. */
   search(query: Query): Promise<readonly SearchHit<Document>[]>
+  /**
+   * Shows every document, or those that are picked, portion by portion, at least one; writers go on meanwhile.
+   *
+   * @throws ReadModelAbsent
+   */
+  scan(
+    consumer: string,
+    visit: (portion: DocumentPortion<Document>) => Promise<void>,
+    pick?: DocumentPick,
+  ): Promise<void>
+  /**
+   * Puts documents in the place of what is there under these ids, and removes what no document is given for. A newer
+   * document that a writer has put there meanwhile stays.
+   *
+   * @param documents those that belong there; told where the consumer stands, which no writer changes before it is done
+   * where the engine can keep them out
+   */
+  amend(
+    consumer: string,
+    ids: readonly string[],
+    documents: (standing: Standing) => Promise<readonly Versioned<Document>[]>,
+  ): Promise<void>
 }
 
 export type ProductSearch = SearchCollection<ProductDocument, ProductBatch, ProductQuery>
@@ -95,4 +139,9 @@ export type OrderSearch = SearchCollection<OrderDocument, OrderBatch, OrderQuery
 export interface SearchIndex {
   readonly products: ProductSearch
   readonly orders: OrderSearch
+  /**
+   * Takes the persons under these keys, which were destroyed, out of every generation of the orders: the live one, the
+   * one that is built and those that are kept. Harmless when repeated.
+   */
+  forget(keyIds: readonly string[]): Promise<void>
 }

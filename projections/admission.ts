@@ -2,6 +2,7 @@ import type { StoredCheckpoint } from '../platform/checkpointed-store.ts'
 import type { Database } from '../platform/database.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import { isSealed } from '../platform/partitioning.ts'
+import { removePutBack } from '../platform/put-back-records.ts'
 import { ProjectionStopped } from './applier.ts'
 import { forgetParked } from './parking.ts'
 import { checkpointInPartition } from './partition-handover.ts'
@@ -29,8 +30,11 @@ export const admit = async (database: Database, log: Log, projection: Projection
     throw new ProjectionStopped(`${name} is stale: built by version ${built}, code is ${version}; rebuild it`)
   await sink.prepare(await log.identity(), {
     head: await log.head(),
-    // What is parked comes again with the rest of the log.
-    record: (transaction) => forgetParked(transaction, name),
+    record: async (transaction) => {
+      // What is parked comes again with the rest of the log.
+      await forgetParked(transaction, name)
+      await removePutBack(transaction, name)
+    },
   })
   if (built !== undefined) return
   await database.query('insert into platform.projections (name, version) values ($1, $2) on conflict do nothing', [

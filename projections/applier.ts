@@ -2,13 +2,29 @@ import type { Database, Queryable } from '../platform/database.ts'
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { Logger } from '../platform/logging.ts'
 import { pause } from '../platform/pause.ts'
+import { decodeEvent } from '../schemas/codec.ts'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
+import { loadDecisions, noDecisions, noteHonoured } from './decisions.ts'
 import { type Failure, loadParkedStreams, ParkedStreamsChanged, parkBehind, parkFailed } from './parking.ts'
 import type { Projection } from './projection.ts'
-import { type ErrorPolicy, judge } from './verdict.ts'
+import { type ErrorPolicy, judge, type WaitCause } from './verdict.ts'
 
 /** The projection cannot go on, and why, in one sentence for the operator. */
 export class ProjectionStopped extends Error {}
+
+/** So many streams have parked events that one more would be too many. */
+export class TooManyParkedStreams extends ProjectionStopped {}
+
+/** Only newer code can read the event at this position; whoever has it may take over meanwhile. */
+export class NewerCodeNeeded extends Error {
+  readonly partition: number
+  readonly position: bigint
+  constructor(reason: string, partition: number, position: bigint) {
+    super(reason)
+    this.partition = partition
+    this.position = position
+  }
+}
 
 /** Events of one partition, the checkpoint before and after them. */
 interface Stretch {
@@ -31,7 +47,9 @@ export interface Applier {
   load(): Promise<void>
   /** Parked events of the projection, as far as this process knows. */
   parkedEvents(): number
-  /** Applies a stretch whole, or up to where it was fenced or aborted. @throws ProjectionStopped */
+  /** Events that the projection goes without, by an operator's decision. */
+  gaps(): number
+  /** Applies a stretch whole, or up to where it was fenced or aborted. @throws ProjectionStopped, NewerCodeNeeded */
   apply(
     partition: number,
     from: bigint,
@@ -56,20 +74,35 @@ export const createApplier = (deps: {
   /** Told every step of a checkpoint, once committed. */
   readonly onStep: (partition: number, position: bigint) => void
   /** Told the reason when it begins to wait, and undefined when it goes on. */
-  readonly onWait: (reason: string | undefined) => void
+  readonly onWait: (reason: string | undefined, cause?: WaitCause) => void
+  /** Throws `NewerCodeNeeded` where it would otherwise wait until the process is replaced. */
+  readonly yields?: boolean
 }): Applier => {
   const { projection, database, policy, logger, onStep, onWait } = deps
   const { name, sink } = projection
   let parked = new Map<string, number>()
+  let decisions = noDecisions
 
   const attempt = async (partition: number, from: bigint, { events, to }: Stretch): Promise<'applied' | 'fenced'> => {
     const free: RecordedEvent[] = []
     const behind: StoredEvent[] = []
-    for (const event of events)
-      if (parked.has(event.stored.stream)) behind.push(event.stored)
-      else free.push(event.recorded())
-    if (behind.length === 0) return sink.apply({ partition, events: free, from, to })
-    const record = (transaction: Queryable) => parkBehind(transaction, name, partition, behind)
+    const honoured: StoredEvent[] = []
+    for (const event of events) {
+      const { stored } = event
+      const decision = decisions.of(stored)
+      if (parked.has(stored.stream) && decision?.do !== 'pass') behind.push(stored)
+      else {
+        if (decision) honoured.push(stored)
+        if (!decision) free.push(event.recorded())
+        else if (decision.do === 'replace')
+          free.push(decodeEvent({ ...stored, type: decision.type, data: decision.data }))
+      }
+    }
+    if (behind.length === 0 && honoured.length === 0) return sink.apply({ partition, events: free, from, to })
+    const record = async (transaction: Queryable) => {
+      if (behind.length > 0) await parkBehind(transaction, name, partition, behind)
+      if (honoured.length > 0) await noteHonoured(transaction, name, honoured)
+    }
     const skipped = behind.map((stored) => stored.position)
     const outcome = await sink.apply({ partition, events: free, from, to, record, skipped })
     if (outcome === 'applied') for (const { stream } of behind) parked.set(stream, (parked.get(stream) ?? 0) + 1)
@@ -85,7 +118,7 @@ export const createApplier = (deps: {
     if (!event) throw new Error('there is nothing to park')
     const { stored } = event
     if (parked.size >= policy.maxParkedStreams)
-      throw new ProjectionStopped(
+      throw new TooManyParkedStreams(
         `${name} has parked events of ${parked.size} streams, and ${stored.type} at position ${stored.position} failed too: ${String(failure.error)}`,
       )
     const record = (transaction: Queryable) => parkFailed(transaction, name, partition, stored, failure)
@@ -141,7 +174,9 @@ export const createApplier = (deps: {
             await pause(verdict.afterMs, signal)
             break
           case 'wait':
-            onWait(verdict.reason)
+            if (verdict.cause === 'newer-event' && deps.yields)
+              throw new NewerCodeNeeded(verdict.reason, partition, stretch.events[0]?.stored.position ?? stretch.to)
+            onWait(verdict.reason, verdict.cause)
             waits += 1
             await pause(verdict.afterMs, signal)
             break
@@ -156,7 +191,9 @@ export const createApplier = (deps: {
   return {
     load: async () => {
       parked = await loadParkedStreams(database, name)
+      decisions = await loadDecisions(database, name)
     },
+    gaps: () => decisions.gaps,
     parkedEvents: () => [...parked.values()].reduce((sum, events) => sum + events, 0),
     apply: applyAll,
   }

@@ -57,11 +57,14 @@ export const evolve = (row: ProductRow | undefined, event: CatalogEvent): Produc
 export const catalogue: PostgresProjection<CatalogEvent['type']> = {
   name: 'catalogue',
   version: 1,
+  partitionedByStream: true,
+  begins: ['ProductRegistered'],
   handles: ['ProductRegistered', 'ProductRepriced'],
   ddl: loadDdl(new URL('catalogue.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<CatalogEvent>[]) =>
+  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<CatalogEvent>[], { bulk }) =>
     foldRows<ProductRow, RecordedEvent<CatalogEvent>>(transaction, statements(schema), {
       events,
+      bulk,
       keyOf: (event) => event.data.sku,
       keyOfRow: (row) => row.sku,
       evolve,

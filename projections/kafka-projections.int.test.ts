@@ -15,7 +15,7 @@ import { orderDetails } from './order-details.ts'
 import { orderTimeline } from './order-timeline.ts'
 import { createPostgresProjection } from './postgres-sink.ts'
 import type { Projection } from './projection.ts'
-import { rebuildFromZero } from './rebuild.ts'
+import { rebuildFromZero } from './rebuild-from-zero.ts'
 import { sales } from './sales.ts'
 
 const partitions = 6

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { leaderboardDeltas } from '../platform/leaderboard-deltas.ts'
 import { scoreChanges } from '../platform/leaderboard-store.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { confirmationsAndCancellations, naiveBoards } from '../test/support/leaderboard-events.ts'
-import { leaderboardDeltas } from './leaderboards.ts'
 
 const now = new Date('2026-11-21T23:00:00.000Z')
 

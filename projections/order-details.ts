@@ -1,8 +1,10 @@
-import type { Transaction } from '../platform/database.ts'
+import type { Database, Queryable, Transaction } from '../platform/database.ts'
+import { everyGeneration } from '../platform/every-generation.ts'
 import type { CustomerEvent } from '../schemas/customer.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { OrderEvent } from '../schemas/order.ts'
 import { evolve, type OrderRow } from './order-row.ts'
+import type { Erasure, Forget } from './personal-data-eraser.ts'
 import { createPersons, type Vault } from './persons.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
 import { foldRows, rowStatements } from './row-fold.ts'
@@ -49,12 +51,35 @@ const isForgotten = (event: RecordedEvent<OrderEvent | CustomerEvent>): event is
 const isPlaced = (event: RecordedEvent<OrderEvent | CustomerEvent>): event is RecordedEvent<Placed> =>
   event.type === 'OrderPlaced'
 
+const emptyPersons = async (transaction: Queryable, schema: string, erasures: readonly Erasure[]): Promise<void> => {
+  await transaction.query(
+    `update ${schema}.orders set name = null, email = null, address = null
+     where customer_id = any ($1::text[]) and personal_key = any ($2::uuid[])`,
+    [erasures.map(({ customerId }) => customerId), erasures.flatMap(({ keyIds }) => keyIds)],
+  )
+}
+
+/** Takes persons out of every generation. @returns what throws EngineUnavailable */
+export const forgetInOrderDetails =
+  (database: Database): Forget =>
+  (erasures) =>
+    everyGeneration(
+      database,
+      { name: 'order_details', table: 'orders', column: 'personal_key' },
+      async (at, schema) => {
+        await at.query(lockAlone.text, [schema])
+        await emptyPersons(at, schema, erasures)
+      },
+    )
+
 /** Orders, each with what its page and the order list show. */
 export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | CustomerEvent)['type']> => {
   const persons = createPersons(vault)
   return {
     name: 'order_details',
     version: 1,
+    partitionedByStream: true,
+    begins: ['OrderPlaced'],
     handles: [
       'OrderPlaced',
       'OrderConfirmed',
@@ -69,6 +94,7 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
       transaction: Transaction,
       schema: string,
       all: readonly RecordedEvent<OrderEvent | CustomerEvent>[],
+      { bulk },
     ): Promise<void> => {
       const forgotten = all.filter(isForgotten)
       const events = all.filter((event): event is RecordedEvent<OrderEvent> => !isForgotten(event))
@@ -84,15 +110,16 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
       const personOf = new Map(placed.map((event, index) => [event.id, opened[index] ?? null]))
       await foldRows<OrderRow, RecordedEvent<OrderEvent>>(transaction, statements(schema), {
         events,
+        bulk,
         keyOf: (event) => event.data.orderId,
         keyOfRow: (row) => row.order_id,
         evolve: (row, event) => evolve(row, event, personOf.get(event.id) ?? null),
       })
       if (keys.length > 0)
-        await transaction.query(
-          `update ${schema}.orders set name = null, email = null, address = null
-           where customer_id = any ($1::text[]) and personal_key = any ($2::uuid[])`,
-          [forgotten.map((event) => event.data.customerId), keys],
+        await emptyPersons(
+          transaction,
+          schema,
+          forgotten.map(({ data }) => data),
         )
     },
   }

@@ -5,7 +5,7 @@ import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { foldDocuments } from './document-fold.ts'
 import type { Projection } from './projection.ts'
-import { storeSink } from './store-sink.ts'
+import { storeGenerations, storeSink } from './store-sink.ts'
 
 /** What the projection needs of the vault of personal data. */
 export interface PersonalDataOpener {
@@ -70,8 +70,8 @@ const openPersons = async (
  */
 export const orderSearch = (deps: { readonly index: OrderSearch; readonly vault: PersonalDataOpener }): Projection => {
   const name = 'order_search'
-  const { index, vault } = deps
-  const effectOf = async (events: readonly RecordedEvent[]) => {
+  const { vault } = deps
+  const effectOn = (index: OrderSearch) => async (events: readonly RecordedEvent[]) => {
     const ofOrders = events.filter(isOrderEvent)
     const personOf = await openPersons(vault, ofOrders)
     const upserts: Versioned<OrderDocument>[] = await foldDocuments(
@@ -83,10 +83,13 @@ export const orderSearch = (deps: { readonly index: OrderSearch; readonly vault:
     const erasures = events.flatMap((event) => (event.type === 'PersonalDataForgotten' ? [event.data] : []))
     return { upserts, erasures: erasures.map(({ customerId, keyIds }) => ({ customerId, keyIds })) }
   }
+  const sinkOf = (index: OrderSearch) => storeSink(name, index, effectOn(index))
   return {
     name,
     version: 1,
+    begins: namesOf('OrderPlaced'),
     types: namesOf(...types, 'PersonalDataForgotten'),
-    sink: storeSink(name, index, effectOf),
+    sink: sinkOf(deps.index),
+    generations: storeGenerations(deps.index.generations, sinkOf),
   }
 }

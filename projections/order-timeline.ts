@@ -2,6 +2,7 @@ import type { Transaction } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent } from '../schemas/events.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
+import { copyLines } from './row-copy.ts'
 
 /** Every event that names an order. */
 type TimelineEvent = Extract<DomainEvent, { data: { orderId: string } }>
@@ -48,6 +49,8 @@ const handled: Record<TimelineEvent['type'], true> = {
   FulfilmentEnded: true,
 }
 
+const types = Object.keys(handled) as TimelineEvent['type'][]
+
 /** What of an event's data a timeline may show: nothing that is personal, pays or opens the gateway's books. */
 export const shown = (data: TimelineEvent['data']): Readonly<Record<string, unknown>> => {
   const { personal, paymentToken, gatewayKey, gatewayReference, ...rest } = data as Readonly<Record<string, unknown>>
@@ -70,25 +73,45 @@ export const entryOf = (event: RecordedEvent<TimelineEvent>) => ({
   data: shown(event.data),
 })
 
-const columns =
-  'order_id, position, stream, revision, type, recorded_at, actor, event_id, command_id, causation_id, correlation_id, data'
+const columns = [
+  ['order_id', 'uuid'],
+  ['position', 'bigint'],
+  ['stream', 'text'],
+  ['revision', 'bigint'],
+  ['type', 'text'],
+  ['recorded_at', 'timestamptz'],
+  ['actor', 'text'],
+  ['event_id', 'uuid'],
+  ['command_id', 'uuid'],
+  ['causation_id', 'uuid'],
+  ['correlation_id', 'uuid'],
+  ['data', 'json'],
+] as const
+const names = columns.map(([name]) => name).join(', ')
+const definition = columns.map((column) => column.join(' ')).join(', ')
 
 /** All that happened to an order, in the order of the log, with its causes. Rows are only ever added. */
 export const orderTimeline: PostgresProjection<TimelineEvent['type']> = {
   name: 'order_timeline',
   version: 1,
-  handles: Object.keys(handled) as TimelineEvent['type'][],
+  partitionedByStream: true,
+  handles: types,
+  begins: types,
   ddl: loadDdl(new URL('order-timeline.sql', import.meta.url)),
-  apply: async (transaction: Transaction, schema: string, events: readonly RecordedEvent<TimelineEvent>[]) => {
+  apply: async (
+    transaction: Transaction,
+    schema: string,
+    events: readonly RecordedEvent<TimelineEvent>[],
+    { bulk },
+  ) => {
+    const entries = events.map(entryOf)
+    if (bulk) return transaction.copy?.(`copy ${schema}.entries (${names}) from stdin`, copyLines(columns, entries))
     await transaction.execute(
       {
         name: `${schema}_add`,
-        text: `insert into ${schema}.entries (${columns})
-          select ${columns} from json_to_recordset($1) as e(order_id uuid, position bigint, stream text,
-            revision bigint, type text, recorded_at timestamptz, actor text, event_id uuid, command_id uuid,
-            causation_id uuid, correlation_id uuid, data json)`,
+        text: `insert into ${schema}.entries (${names}) select ${names} from json_to_recordset($1) as e(${definition})`,
       },
-      [JSON.stringify(events.map(entryOf))],
+      [JSON.stringify(entries)],
     )
   },
 }

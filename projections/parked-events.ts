@@ -1,9 +1,10 @@
-import { type Database, isTransient } from '../platform/database.ts'
+import type { Database } from '../platform/database.ts'
 import type { Logger } from '../platform/logging.ts'
-import { decodeEvent } from '../schemas/codec.ts'
-import type { StoredEvent } from '../schemas/envelope.ts'
-import { drainParked, failedAgain, ParkedStreamsChanged, readParkedStream } from './parking.ts'
+import { discardParked, editParked } from './parked-decisions.ts'
+import { drainStream } from './parked-drain.ts'
+import { readParkedStream } from './parking.ts'
 import type { Projection } from './projection.ts'
+import type { ReplacementRequest } from './replacement.ts'
 
 /** An event that a projection could not apply, or that waits behind one. */
 export interface ParkedEvent {
@@ -41,20 +42,38 @@ export interface ParkedEvents {
   retry(
     projection: string,
     stream: string,
-    who: { readonly operator: string; readonly reason: string },
+    who: Operator,
   ): Promise<{ readonly applied: number; readonly parked: number } | undefined>
+  /**
+   * Puts a replacement beside a parked event; the next attempt, and every rebuild, applies it instead.
+   *
+   * @returns the number of the edit, from 1; undefined when the event is not parked
+   * @throws CommandRejected `event-not-editable`, `invalid-replacement`; EngineUnavailable
+   */
+  edit(
+    projection: string,
+    stream: string,
+    revision: bigint,
+    request: Operator & ReplacementRequest,
+  ): Promise<number | undefined>
+  /**
+   * Takes a parked event out for good: the projection goes without it, in every rebuild too. Later events of the stream
+   * stay parked until they are retried.
+   *
+   * @returns how many of the stream stay parked; undefined when the event is not parked
+   * @throws EngineUnavailable
+   */
+  discard(projection: string, stream: string, revision: bigint, who: Operator): Promise<number | undefined>
+}
+
+/** Who decided and why. */
+export interface Operator {
+  readonly operator: string
+  readonly reason: string
 }
 
 const columns = `projection, stream, revision, position, status, event, error, sqlstate, stack, attempts,
   first_at as "firstAt", last_at as "lastAt"`
-
-/** Events that are tried together; one by one once that has failed. */
-const together = 200
-
-const decodeParked = (event: unknown) => {
-  const stored = event as Omit<StoredEvent, 'revision' | 'position'> & { revision: string; position: string }
-  return decodeEvent({ ...stored, revision: BigInt(stored.revision), position: BigInt(stored.position) })
-}
 
 /** @param deps.projections those whose parked events can be retried here */
 export const createParkedEvents = (deps: {
@@ -63,38 +82,23 @@ export const createParkedEvents = (deps: {
   readonly logger: Logger
   /** The log, so that a sink that nobody prepared in this process knows where its checkpoints stand. */
   readonly log: { identity(): Promise<string> }
-  /** Where a stream lies now; default: where it lay when it was parked. */
+  /** Where a stream lies, when the feed has partitions. What was parked while a generation was loaded lay in a lane. */
   readonly partitionOf?: (stream: string) => number
 }): ParkedEvents => {
   const { database, logger } = deps
   const projections = new Map(deps.projections.map((projection) => [projection.name, projection]))
 
-  const drain = async (projection: Projection, stream: string): Promise<number> => {
-    const { name, sink } = projection
+  const drain = async ({ name, sink }: Projection, stream: string): Promise<number> => {
     await sink.prepare(await deps.log.identity())
-    let applied = 0
-    let limit = together
-    for (;;) {
-      const parked = await readParkedStream(database, name, stream, limit)
-      const [first] = parked
-      if (!first) return applied
-      try {
-        await sink.applyLate({
-          partition: deps.partitionOf?.(stream) ?? first.partition,
-          events: parked.map(({ event }) => decodeParked(event)),
-          record: (transaction) => drainParked(transaction, name, stream, parked),
-        })
-        applied += parked.length
-      } catch (error) {
-        if (isTransient(error)) throw error
-        if (error instanceof ParkedStreamsChanged) continue
-        if (parked.length === 1) {
-          await failedAgain(database, name, stream, first.revision, error)
-          return applied
-        }
-        limit = 1
-      }
-    }
+    return drainStream({ database, sink, name, stream, partition: deps.partitionOf?.(stream) ?? 0 })
+  }
+
+  const left = async (projection: string, stream: string): Promise<number> => {
+    const [row] = await database.query<{ parked: number }>(
+      'select count(*)::integer as parked from platform.parked_events where projection = $1 and stream = $2',
+      [projection, stream],
+    )
+    return row?.parked ?? 0
   }
 
   return {
@@ -116,13 +120,27 @@ export const createParkedEvents = (deps: {
       const projection = projections.get(name)
       if (!projection || (await readParkedStream(database, name, stream, 1)).length === 0) return undefined
       const applied = await drain(projection, stream)
-      const [left] = await database.query<{ parked: number }>(
-        'select count(*)::integer as parked from platform.parked_events where projection = $1 and stream = $2',
-        [name, stream],
-      )
-      const outcome = { applied, parked: left?.parked ?? 0 }
+      const outcome = { applied, parked: await left(name, stream) }
       logger.info({ projection: name, stream, ...who, ...outcome }, 'parked events were retried')
       return outcome
+    },
+    edit: async (name, stream, revision, { operator, reason, ...request }) => {
+      const edit = await editParked(database, { projection: name, stream, revision }, { operator, reason }, request)
+      if (edit !== undefined)
+        logger.warn(
+          { projection: name, stream, revision: String(revision), edit, operator, reason },
+          'a parked event was given a replacement',
+        )
+      return edit
+    },
+    discard: async (name, stream, revision, who) => {
+      const projection = projections.get(name)
+      if (!projection) return undefined
+      await projection.sink.prepare(await deps.log.identity())
+      const place = { projection: name, stream, revision }
+      if (!(await discardParked(database, projection.sink, place, who, deps.partitionOf))) return undefined
+      logger.warn({ ...place, revision: String(revision), ...who }, 'a parked event was discarded: there is a gap')
+      return left(name, stream)
     },
   }
 }

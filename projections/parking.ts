@@ -1,5 +1,6 @@
 import type { Queryable } from '../platform/database.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
+import { decidedName } from './decisions.ts'
 
 /** Why an event is parked. */
 export interface Failure {
@@ -15,6 +16,12 @@ const toJson = (stored: StoredEvent) => ({
   revision: stored.revision.toString(),
   position: stored.position.toString(),
 })
+
+/** An event as the parking keeps it. */
+export const fromJson = (event: unknown): StoredEvent => {
+  const kept = event as Omit<StoredEvent, 'revision' | 'position'> & { revision: string; position: string }
+  return { ...kept, revision: BigInt(kept.revision), position: BigInt(kept.position) }
+}
 
 /** Message, SQLSTATE and stack of whatever was thrown. */
 const particulars = (error: unknown): [string, string | null, string | null] => {
@@ -35,7 +42,20 @@ export const loadParkedStreams = async (database: Queryable, projection: string)
   return new Map(rows.map((row) => [row.stream, row.events]))
 }
 
-/** Forgets everything that a projection has parked: it begins anew. */
+/** How much of a projection is parked, and how much it goes without. */
+export const countParked = async (
+  database: Queryable,
+  projection: string,
+): Promise<{ readonly parked: number; readonly gaps: number }> => {
+  const [row] = await database.query<{ parked: number; gaps: number }>(
+    `select (select count(*)::integer from platform.parked_events where projection = $1) as parked,
+       (select count(*)::integer from platform.event_gaps where projection = $2) as gaps`,
+    [projection, decidedName(projection)],
+  )
+  return row ?? { parked: 0, gaps: 0 }
+}
+
+/** Forgets everything that a projection has parked: it begins anew. What operators decided stays, and is honoured again. */
 export const forgetParked = async (transaction: Queryable, projection: string): Promise<void> => {
   await transaction.query('delete from platform.parked_events where projection = $1', [projection])
 }
@@ -62,6 +82,11 @@ export const missesLateEvents = async (
   return unknown.some((position) => still.has(position))
 }
 
+/** The number of an event's last edit; 0 when there is none. The parameters are SQL. */
+const lastEdit = (projection: string, stream: string, revision: string, id: string): string =>
+  `coalesce((select max(d.edit) from platform.event_edits d where d.projection = ${projection}
+     and d.stream = ${stream} collate "C" and d.revision = ${revision} and d.event_id = ${id}), 0)`
+
 /** Parks an event that failed. */
 export const parkFailed = async (
   transaction: Queryable,
@@ -72,10 +97,10 @@ export const parkFailed = async (
 ): Promise<void> => {
   await transaction.query(
     `insert into platform.parked_events
-       (projection, stream, revision, position, partition, event, status, error, sqlstate, stack, attempts)
-     values ($1, $2, $3, $4, $5, $6, 'failed', $7, $8, $9, $10)
+       (projection, stream, revision, position, partition, event, status, error, sqlstate, stack, attempts, edit)
+     values ($1, $2, $3, $4, $5, $6, 'failed', $7, $8, $9, $10, ${lastEdit('$11', '$2', '$3', '$12::uuid')})
      on conflict (projection, stream, revision) do update set status = 'failed', error = excluded.error,
-       sqlstate = excluded.sqlstate, stack = excluded.stack, attempts = parked_events.attempts + excluded.attempts,
+       edit = excluded.edit, sqlstate = excluded.sqlstate, stack = excluded.stack, attempts = parked_events.attempts + excluded.attempts,
        last_at = now()`,
     [
       projection,
@@ -86,6 +111,8 @@ export const parkFailed = async (
       JSON.stringify(toJson(stored)),
       ...particulars(error),
       attempts,
+      decidedName(projection),
+      stored.id,
     ],
   )
 }
@@ -102,24 +129,30 @@ export const parkBehind = async (
   events: readonly StoredEvent[],
 ): Promise<void> => {
   const parked = await transaction.query(
-    `insert into platform.parked_events (projection, stream, revision, position, partition, event, status)
-     select $1, e.event->>'stream', (e.event->>'revision')::bigint, (e.event->>'position')::bigint, $2, e.event, 'behind'
+    `insert into platform.parked_events (projection, stream, revision, position, partition, event, status, edit)
+     select $1, e.event->>'stream', (e.event->>'revision')::bigint, (e.event->>'position')::bigint, $2, e.event, 'behind',
+       ${lastEdit('$4', "(e.event->>'stream')", "(e.event->>'revision')::bigint", "(e.event->>'id')::uuid")}
      from json_array_elements($3) as e(event)
      where exists (select 1 from platform.parked_events p where p.projection = $1 and p.stream = e.event->>'stream')
      on conflict (projection, stream, revision) do update set last_at = now()
      returning 1`,
-    [projection, partition, JSON.stringify(events.map(toJson))],
+    [projection, partition, JSON.stringify(events.map(toJson)), decidedName(projection)],
   )
   if (parked.length < events.length) throw new ParkedStreamsChanged()
 }
 
 export interface ParkedRow {
   readonly revision: bigint
-  readonly partition: number
   readonly event: unknown
+  /** Number of the edit that is to be applied in its place; 0: the event as it is. */
+  readonly edit: number
+  readonly type: string | null
+  readonly data: unknown
+  /** Discarded by an operator, in another generation of the projection: it is gone past. */
+  readonly gap: boolean
 }
 
-/** The first parked events of a stream, in order. */
+/** The first parked events of a stream, in order, each with its replacement if it has one. */
 export const readParkedStream = (
   database: Queryable,
   projection: string,
@@ -127,22 +160,32 @@ export const readParkedStream = (
   limit: number,
 ): Promise<ParkedRow[]> =>
   database.query<ParkedRow>(
-    `select revision, partition, event from platform.parked_events
-     where projection = $1 and stream = $2 order by revision limit $3`,
-    [projection, stream, limit],
+    `select p.revision, p.event, p.edit, d.type, d.data,
+       exists (select from platform.event_gaps g where g.projection = $4 and g.stream = p.stream
+         and g.revision = p.revision and g.event_id = (p.event->>'id')::uuid) as gap
+     from platform.parked_events p
+     left join platform.event_edits d on d.projection = $4 and d.stream = p.stream and d.revision = p.revision
+       and d.event_id = (p.event->>'id')::uuid and d.edit = p.edit
+     where p.projection = $1 and p.stream = $2 order by p.revision limit $3`,
+    [projection, stream, limit, decidedName(projection)],
   )
 
-/** Takes events out of the parking. @throws ParkedStreamsChanged when somebody else took one of them meanwhile */
+/**
+ * Takes events out of the parking.
+ *
+ * @throws ParkedStreamsChanged when somebody else took one of them meanwhile, or edited it
+ */
 export const drainParked = async (
   transaction: Queryable,
   projection: string,
   stream: string,
-  parked: readonly ParkedRow[],
+  parked: readonly Pick<ParkedRow, 'revision' | 'edit'>[],
 ): Promise<void> => {
   const gone = await transaction.query(
-    `delete from platform.parked_events where projection = $1 and stream = $2 and revision = any ($3::bigint[])
+    `delete from platform.parked_events p using unnest($3::bigint[], $4::integer[]) t(revision, edit)
+     where p.projection = $1 and p.stream = $2 and p.revision = t.revision and p.edit = t.edit
      returning 1`,
-    [projection, stream, parked.map((row) => row.revision)],
+    [projection, stream, parked.map(({ revision }) => revision), parked.map(({ edit }) => edit)],
   )
   if (gone.length < parked.length) throw new ParkedStreamsChanged()
 }

@@ -16,7 +16,8 @@ export const checkpointInPartition = async (
 ): Promise<StoredCheckpoint> => {
   for (;;) {
     const own = await sink.checkpoint(partition)
-    if (own.position > 0n) return own
+    // The log as a whole, which may have been emptied: it has nobody to take over from.
+    if (own.position > 0n || partition === 0) return own
     const whole = await sink.checkpoint(0)
     if (!isSealed(whole.position)) {
       await check(whole)

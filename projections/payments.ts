@@ -32,6 +32,7 @@ const statements = rowStatements({
 export const payments: PostgresProjection<PaymentEvent['type']> = {
   name: 'payments',
   version: 1,
+  partitionedByStream: true,
   handles: [
     'AuthorisationRequested',
     'PaymentAuthorised',
@@ -45,9 +46,10 @@ export const payments: PostgresProjection<PaymentEvent['type']> = {
     'RefundRefused',
   ],
   ddl: loadDdl(new URL('payments.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<PaymentEvent>[]) =>
+  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<PaymentEvent>[], { bulk }) =>
     foldRows<PaymentRow, RecordedEvent<PaymentEvent>>(transaction, statements(schema), {
       events,
+      bulk,
       keyOf: (event) => event.data.orderId,
       keyOfRow: (row) => row.order_id,
       evolve,

@@ -1,19 +1,39 @@
 import type { CustomerEvent } from '../schemas/customer.ts'
 import type { PostgresProjection } from './postgres-sink.ts'
 
+/** What a read model holds of a customer who is forgotten. */
+export interface Erasure {
+  readonly customerId: string
+  /** The keys that were destroyed. */
+  readonly keyIds: readonly string[]
+}
+
+/** Takes persons out of every generation of a read model. Harmless when repeated. */
+export type Forget = (erasures: readonly Erasure[]) => Promise<void>
+
 /**
  * Finishes what forgetting a customer began: the keys named in the event are destroyed, however often the process died
- * between the event and the destruction. It has no tables; only its checkpoint is kept.
+ * between the event and the destruction, and generations that no projector writes lose what they show. It has no tables;
+ * only its checkpoint is kept.
  */
-export const personalDataEraser = (vault: {
-  /** Idempotent. */
-  destroy(keyIds: readonly string[]): Promise<unknown>
-}): PostgresProjection<CustomerEvent['type']> => ({
+export const personalDataEraser = (
+  vault: {
+    /** Idempotent. */
+    destroy(keyIds: readonly string[]): Promise<unknown>
+  },
+  forgets: readonly Forget[],
+): PostgresProjection<CustomerEvent['type']> => ({
   name: 'personal_data_eraser',
   version: 1,
   handles: ['PersonalDataForgotten'],
   ddl: { tables: '', indexes: '' },
   apply: async (_transaction, _schema, events) => {
-    await vault.destroy(events.flatMap((event) => event.data.keyIds))
+    const erasures = events.map(({ data: { customerId, keyIds } }) => ({ customerId, keyIds }))
+    // First: whoever writes a row afterwards finds nothing to open.
+    await vault.destroy(erasures.flatMap(({ keyIds }) => keyIds))
+    // An engine that is away keeps nobody in the others.
+    const outcomes = await Promise.allSettled(forgets.map((forget) => forget(erasures)))
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failure) throw failure.reason
   },
 })

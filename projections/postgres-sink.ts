@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { lockCheckpoint, moveCheckpoint } from '../platform/checkpoints.ts'
 import type { Database, Transaction } from '../platform/database.ts'
+import { createReadModelGenerations } from '../platform/read-model-generations.ts'
 import { createReadModelTables } from '../platform/read-model-tables.ts'
+import { splitDdl } from '../platform/schema-sql.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent, DomainEventType } from '../schemas/events.ts'
 import { namesOf } from '../schemas/stored-names.ts'
-import type { Projection, ProjectionSink } from './projection.ts'
+import type { BuildableSink, Projection } from './projection.ts'
 
 /** The tables of a read model, and apart from them the indexes, which are cheaper to build after a bulk load. */
 export interface Ddl {
@@ -20,50 +22,65 @@ export interface PostgresProjection<Type extends DomainEventType> {
   readonly handles: readonly Type[]
   /** `{schema}` in it stands for the schema's name. */
   readonly ddl: Ddl
-  /** Applies events in log order. Whatever it writes, it writes through the transaction. */
+  /** Those that each begin a row; see `Projection`. */
+  readonly begins?: readonly Type[]
+  /** See `Projection`. */
+  readonly partitionedByStream?: boolean
+  /**
+   * Applies events in log order. Whatever it writes, it writes through the transaction.
+   *
+   * @param how.bulk into a generation that is being built: rows may travel by COPY
+   */
   apply(
     transaction: Transaction,
     schema: string,
     events: readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[],
+    how: { readonly bulk: boolean },
   ): Promise<void>
   /** See `Projection`. */
   readonly anticipate?: (events: readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[]) => void
 }
 
 /** Reads a .sql file that lies beside a projection; what follows the line `-- Indexes` can be built later. */
-export const loadDdl = (url: URL): Ddl => {
-  const [tables = '', indexes = ''] = readFileSync(url, 'utf8').split(/^-- Indexes$/m)
-  return { tables, indexes }
-}
+export const loadDdl = (url: URL): Ddl => splitDdl(readFileSync(url, 'utf8'))
 
-/** Puts a read model into a PostgreSQL schema of its own name: one transaction per batch. */
-export const createPostgresProjection = <Type extends DomainEventType>(
+/**
+ * Puts a generation of a read model into a PostgreSQL schema of its own: one transaction per batch.
+ *
+ * @param generation default: the live one, whose schema has the projection's name
+ */
+const createSink = <Type extends DomainEventType>(
   database: Database,
-  definition: PostgresProjection<Type>,
-): Projection => {
-  const { name: consumer, name: schema, ddl } = definition
-  const { logIdentity, ...tables } = createReadModelTables({
+  { name, ddl, apply }: PostgresProjection<Type>,
+  generation?: number,
+): BuildableSink => {
+  const tables = createReadModelTables({
     database,
-    schema,
-    create: async (transaction) => {
-      if (ddl.tables !== '') await transaction.query((ddl.tables + ddl.indexes).replaceAll('{schema}', schema))
+    name,
+    generation,
+    create: async (transaction, schema) => {
+      if (ddl.tables !== '') await transaction.query(ddl.tables.replaceAll('{schema}', schema))
+    },
+    complete: async (transaction, schema) => {
+      if (ddl.indexes !== '') await transaction.query(ddl.indexes.replaceAll('{schema}', schema))
     },
   })
-  // Whoever hands over events has chosen them by `types`.
-  const handled = (events: readonly RecordedEvent[]) =>
-    events as readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[]
-
-  const sink: ProjectionSink = {
+  const { schema } = tables
+  const consumer = tables.consumerOf(name)
+  const bulk = generation !== undefined
+  return {
     prepare: tables.prepare,
-    checkpoint: (partition) => tables.checkpoint(consumer, partition),
+    complete: tables.complete,
+    settle: (partitions) => tables.settle(name, partitions),
+    checkpoint: (partition) => tables.checkpoint(name, partition),
     apply: async ({ partition, from, to, events, record }) => {
       const move = { consumer, partition, from, to }
       if (events.length === 0 && !record)
-        return (await moveCheckpoint(database, move, logIdentity())) ? 'applied' : 'fenced'
+        return (await moveCheckpoint(database, move, tables.of())) ? 'applied' : 'fenced'
       return database.transaction(async (transaction) => {
         // Nothing was written when it is fenced, so there is nothing to roll back.
-        if (!(await moveCheckpoint(transaction, move, logIdentity()))) return 'fenced'
-        if (events.length > 0) await definition.apply(transaction, schema, handled(events))
+        if (!(await moveCheckpoint(transaction, move, tables.of()))) return 'fenced'
+        if (events.length > 0) await apply(transaction, schema, handledBy<Type>(events), { bulk })
         await record?.(transaction)
         return 'applied'
       })
@@ -71,16 +88,34 @@ export const createPostgresProjection = <Type extends DomainEventType>(
     applyLate: ({ partition, events, record }) =>
       database.transaction(async (transaction) => {
         await lockCheckpoint(transaction, consumer, partition)
-        await definition.apply(transaction, schema, handled(events))
+        if (events.length > 0) await apply(transaction, schema, handledBy<Type>(events), { bulk: false })
         await record?.(transaction)
       }),
-    reset: (record) => tables.reset(consumer, record),
+    reset: (record) => tables.reset(name, record),
   }
+}
+
+/** Whoever hands over events has chosen them by `types`. */
+const handledBy = <Type extends DomainEventType>(events: readonly RecordedEvent[]) =>
+  events as readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[]
+
+/** A projection into PostgreSQL, whose generations are schemas. */
+export const createPostgresProjection = <Type extends DomainEventType>(
+  database: Database,
+  definition: PostgresProjection<Type>,
+): Projection => {
+  const { name, version, handles, begins, ddl, anticipate, partitionedByStream } = definition
   return {
-    name: definition.name,
-    version: definition.version,
-    types: namesOf(...definition.handles),
-    sink,
-    anticipate: definition.anticipate && ((events) => definition.anticipate?.(handled(events))),
+    name,
+    version,
+    types: namesOf(...handles),
+    sink: createSink(database, definition),
+    generations:
+      ddl.tables === ''
+        ? undefined
+        : createReadModelGenerations(database, name, (generation) => createSink(database, definition, generation)),
+    begins: begins && namesOf(...begins),
+    partitionedByStream,
+    anticipate: anticipate && ((events) => anticipate(handledBy<Type>(events))),
   }
 }

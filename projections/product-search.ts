@@ -4,7 +4,7 @@ import type { RecordedEvent } from '../schemas/envelope.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { foldDocuments } from './document-fold.ts'
 import type { Projection } from './projection.ts'
-import { storeSink } from './store-sink.ts'
+import { storeGenerations, storeSink } from './store-sink.ts'
 
 /** @throws Error when the stream does not begin with ProductRegistered */
 const evolve = (document: ProductDocument | undefined, event: CatalogEvent): ProductDocument => {
@@ -25,16 +25,20 @@ const isCatalogEvent = (event: RecordedEvent): event is RecordedEvent<CatalogEve
 /** Products in the search index. */
 export const productSearch = (deps: { readonly index: ProductSearch }): Projection => {
   const name = 'product_search'
-  const { index } = deps
-  const effectOf = async (
-    events: readonly RecordedEvent[],
-  ): Promise<{ upserts: readonly Versioned<ProductDocument>[] }> => ({
-    upserts: await foldDocuments(index, events.filter(isCatalogEvent), (event) => event.data.sku, evolve),
-  })
+  const sinkOf = (index: ProductSearch) =>
+    storeSink(
+      name,
+      index,
+      async (events): Promise<{ upserts: readonly Versioned<ProductDocument>[] }> => ({
+        upserts: await foldDocuments(index, events.filter(isCatalogEvent), (event) => event.data.sku, evolve),
+      }),
+    )
   return {
     name,
     version: 1,
+    begins: namesOf('ProductRegistered'),
     types: namesOf('ProductRegistered', 'ProductRepriced'),
-    sink: storeSink(name, index, effectOf),
+    sink: sinkOf(deps.index),
+    generations: storeGenerations(deps.index.generations, sinkOf),
   }
 }

@@ -1,4 +1,4 @@
-import type { BeginAnew } from '../platform/checkpointed-store.ts'
+import type { BeginAnew, Swap } from '../platform/checkpointed-store.ts'
 import type { Queryable } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 
@@ -21,6 +21,12 @@ export interface SinkBatch {
   readonly skipped?: readonly bigint[] | undefined
 }
 
+/** Formerly parked events on their way into a read model. */
+export interface LateBatch extends Omit<SinkBatch, 'from' | 'to' | 'skipped'> {
+  /** Positions of parked events that will never come: a sink that remembers what it was taken past forgets them. */
+  readonly discarded?: readonly bigint[]
+}
+
 /**
  * Where a projection's effect goes. The checkpoint commits with the effect, by compare-and-set, so that two writers at
  * once never apply an event twice: the late one is `fenced` and nothing of its batch remains. When `apply` throws,
@@ -38,13 +44,32 @@ export interface ProjectionSink {
   checkpoint(partition: number): Promise<{ readonly position: bigint; readonly logIdentity: string }>
   apply(batch: SinkBatch): Promise<'applied' | 'fenced'>
   /** Applies formerly parked events, which the checkpoint has passed; it does not move. Excludes `apply` meanwhile. */
-  applyLate(batch: Omit<SinkBatch, 'from' | 'to' | 'skipped'>): Promise<void>
+  applyLate(batch: LateBatch): Promise<void>
   /** Empties the read model and sets its checkpoints to 0 of the present log, in one step. */
   reset(record?: Bookkeeping): Promise<void>
   /** Of a sink that can lose data: whether it still holds what it was prepared with. */
   readonly intact?: (() => Promise<boolean>) | undefined
   /** Of a sink that remembers which events it was taken past: the positions of those that have not come late yet. */
   readonly skipped?: (() => Promise<readonly bigint[]>) | undefined
+}
+
+/** A generation of a read model beside the live one. */
+export interface BuildableSink extends ProjectionSink {
+  /** Ends the bulk load: makes the indexes. Harmless when repeated. */
+  complete(): Promise<void>
+  /**
+   * Of a sink that is loaded by several lanes: where they stand at the end of the load, the partitions of the feed stand
+   * from then on. Harmless when repeated.
+   */
+  settle?(partitions: readonly number[]): Promise<void>
+}
+
+/** The generations of a read model; see `StoreGenerations`. */
+export interface SinkGenerations {
+  highest(): Promise<number>
+  at(generation: number): BuildableSink
+  swap(change: Swap): Promise<void>
+  drop(generation: number): Promise<void>
 }
 
 /** A read model: which events make it and where it lives. */
@@ -56,6 +81,12 @@ export interface Projection {
   /** Stored names that it handles, every version of each; see `namesOf`. */
   readonly types: readonly string[]
   readonly sink: ProjectionSink
+  /** Absent where there is nothing to rebuild: the consumer has a checkpoint and no read model. */
+  readonly generations?: SinkGenerations | undefined
+  /** Stored names of the events that each begin a row or document; absent where events add up to sums. */
+  readonly begins?: readonly string[] | undefined
+  /** Every row is made of one stream, or of sums: writers that have a part of the streams each may load it together. */
+  readonly partitionedByStream?: boolean | undefined
   /**
    * Told events that it handles and that will probably be applied next, while the sink is still busy: for work that
    * changes nothing. Never throws.

@@ -2,6 +2,7 @@ import type { FeedBatch } from '../platform/event-feed.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
 import type { Projection } from './projection.ts'
+import type { WaitCause } from './verdict.ts'
 
 const least = (positions: Iterable<bigint>): bigint =>
   [...positions].reduce<bigint | undefined>((low, each) => (low === undefined || each < low ? each : low), undefined) ??
@@ -27,6 +28,7 @@ export const createProjectorStatus = (deps: {
   let parkedEvents = 0
   let state: 'standby' | 'running' | 'waiting' | 'stopped' = 'standby'
   let reason: string | undefined
+  let heldBy: WaitCause | undefined
   const caughtUp = new Set<number>()
 
   const gauge = (partition: number, position: bigint, head: bigint): void => {
@@ -50,7 +52,20 @@ export const createProjectorStatus = (deps: {
     }
   }
 
+  const held = (cause: WaitCause | undefined): void => {
+    if (heldBy !== undefined && heldBy !== cause) metrics.projectionWaiting.set({ projection: name, reason: heldBy }, 0)
+    if (cause !== undefined) metrics.projectionWaiting.set({ projection: name, reason: cause }, 1)
+    heldBy = cause
+  }
+
+  const parked = (events: number, gaps: number): void => {
+    parkedEvents = events
+    metrics.parkedEvents.set({ projection: name }, events)
+    metrics.eventGaps.set({ projection: name }, gaps)
+  }
+
   return {
+    parked,
     current: () => {
       const position = least(positions.values())
       const head = most(heads.values())
@@ -74,6 +89,7 @@ export const createProjectorStatus = (deps: {
     standby: (): void => {
       state = 'standby'
       reason = undefined
+      held(undefined)
       forget([...positions.keys()])
     },
     /** Others have the rest now, and tell of it. */
@@ -84,18 +100,18 @@ export const createProjectorStatus = (deps: {
     assigned: (partition: number, position: bigint, head: bigint): void => {
       state = 'running'
       reason = undefined
+      held(undefined)
       gauge(partition, position, head)
     },
     stepped: (partition: number, position: bigint): void => {
       gauge(partition, position, heads.get(partition) ?? position)
     },
-    applied: (batch: FeedBatch, events: number, parked: number): void => {
+    applied: (batch: FeedBatch, events: number): void => {
       state = 'running'
       reason = undefined
-      parkedEvents = parked
+      held(undefined)
       gauge(batch.partition, batch.position, batch.head)
       metrics.projectionEvents.inc({ projection: name }, events)
-      metrics.parkedEvents.set({ projection: name }, parked)
       const newest = batch.events.at(-1)?.stored
       const seconds = newest && batch.position < batch.head ? (Date.now() - Date.parse(newest.recordedAt)) / 1_000 : 0
       metrics.projectionLagSeconds.set({ projection: name, partition: String(batch.partition) }, Math.max(0, seconds))
@@ -105,16 +121,19 @@ export const createProjectorStatus = (deps: {
       for (const [partition, position] of positions) gauge(partition, position, head)
     },
     /** Undefined: it goes on. */
-    waiting: (why: string | undefined): void => {
+    waiting: (why: string | undefined, cause: WaitCause = 'failure'): void => {
       if (why === undefined) logger.info({ projection: name }, 'the projection goes on')
       else if (reason !== why) logger.warn({ projection: name, error: why }, 'the projection waits')
       state = why === undefined ? 'running' : 'waiting'
       reason = why
+      held(why === undefined ? undefined : cause)
     },
-    stopped: (why: string): void => {
-      logger.error({ projection: name, error: why }, 'the projection has stopped')
+    stopped: (why: string, cause: WaitCause = 'stopped'): void => {
+      if (state !== 'stopped' || reason !== why)
+        logger.error({ projection: name, error: why }, 'the projection has stopped')
       state = 'stopped'
       reason = why
+      held(cause)
     },
   }
 }

@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createLogEventFeed } from '../platform/log-event-feed.ts'
 import { type Logger, silentLogger } from '../platform/logging.ts'
+import { createMetrics } from '../platform/metrics.ts'
+import { decodeEvent } from '../schemas/codec.ts'
+import type { RecordedEvent } from '../schemas/envelope.ts'
 import { orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { newEvent } from '../test/support/new-event.ts'
@@ -49,10 +53,10 @@ const operator = { operator: 'ada', reason: 'the handler is mended' }
 const failing = (type: string, orderId: string) => {
   const handler = { mended: false }
   const projection = orders((definition) => ({
-    apply: async (transaction, schema, events) => {
+    apply: async (transaction, schema, events, how) => {
       if (!handler.mended && events.some((event) => event.type === type && streamsOf(event) === orderId))
         throw new TypeError('cannot read the carrier')
-      await definition.apply(transaction, schema, events)
+      await definition.apply(transaction, schema, events, how)
     },
   }))
   return { handler, projection }
@@ -105,9 +109,9 @@ test('a right that was revoked is waited for and parks nothing', async () => {
   await rig.rows(`create role ${role}`)
   let revoked = true
   const projection = orders((definition) => ({
-    apply: async (transaction, schema, events) => {
+    apply: async (transaction, schema, events, how) => {
       if (revoked) await transaction.query(`set local role ${role}`)
-      await definition.apply(transaction, schema, events)
+      await definition.apply(transaction, schema, events, how)
     },
   }))
   try {
@@ -137,12 +141,12 @@ test('a log that is put back under it stops a projection, and nothing is applied
   await putBack(rig.database, position)
   await rig.rows('delete from order_details.orders where order_id = $1', [lost.orderId])
   await append(rig.store, other.placed, other.confirmed)
-  await projector.ended
+  await projector.stopped()
   expect(projector.status()).toMatchObject({ state: 'stopped', error: expect.stringContaining('the log was put back') })
   expect(await statuses()).toEqual(new Map([[kept.orderId, 'placed']]))
 
   const late = rig.start(orders())
-  await late.ended
+  await late.stopped()
   expect(late.status()).toMatchObject({ state: 'stopped', error: expect.stringContaining('restart every process') })
 })
 
@@ -169,9 +173,9 @@ test('an order that was parked while its customer was forgotten shows nobody whe
   const definition = orderDetails(vault)
   const projection = createPostgresProjection(rig.database, {
     ...definition,
-    apply: async (transaction, schema, events) => {
+    apply: async (transaction, schema, events, how) => {
       if (!handler.mended && events.some((event) => event.type === 'OrderPlaced')) throw new TypeError('not yet')
-      await definition.apply(transaction, schema, events)
+      await definition.apply(transaction, schema, events, how)
     },
   })
   await append(rig.store, life.placed, {
@@ -264,7 +268,7 @@ test('a projection that fails everywhere stops and says why, instead of parking 
     },
   }))
   const projector = rig.start(broken, { policy: { maxParkedStreams: 3, maxAttempts: 1 } })
-  await projector.ended
+  await projector.stopped()
   expect(projector.status()).toMatchObject({ state: 'stopped', position: 3n })
   expect(projector.status().error).toContain('broken everywhere')
   expect(await parked()).toHaveLength(3)
@@ -295,6 +299,52 @@ test('a name that this code does not know is parked, a newer version of a known 
   expect(status.position <= before).toBe(true)
   await eventually(statuses, (all) => all.get(known.orderId) === 'confirmed')
   expect(await parked()).toHaveLength(2)
+})
+
+test('newer code takes a projection over from older code that waits, which goes on once the event lies behind', async () => {
+  const [known, newer] = [orderLife({}), orderLife({})]
+  await append(rig.store, newer.placed, known.placed)
+  const metrics = createMetrics()
+  const old = rig.start(orders(), { policy: { lookAgainMs: 10 }, metrics })
+  await old.caughtUp()
+  await rig.store.append(orderStream(newer.orderId), [newEvent({}, 'order.confirmed.v2')], 'any')
+  await append(rig.store, known.confirmed)
+  await eventually(
+    async () => old.status(),
+    ({ state }) => state === 'waiting',
+  )
+  const waiting = () => metrics.registry.getSingleMetricAsString('orderlog_projection_waiting')
+  expect(await waiting()).toContain('{projection="order_details",reason="newer-event"} 1')
+  // To newer code it is an event like any other.
+  const feed = createLogEventFeed({
+    ...{ store: rig.store, leases: rig.leases, logger: silentLogger },
+    decode: (stored) =>
+      stored.type === 'order.confirmed.v2'
+        ? ({ ...stored, ...newer.confirmed } as unknown as RecordedEvent)
+        : decodeEvent(stored),
+  })
+  const young = rig.start(orders(), { feed })
+  try {
+    await young.caughtUp()
+    expect(await statuses()).toEqual(
+      new Map([
+        [newer.orderId, 'confirmed'],
+        [known.orderId, 'confirmed'],
+      ]),
+    )
+    expect(await parked()).toEqual([])
+    await eventually(
+      async () => old.status(),
+      ({ state }) => state === 'standby',
+    )
+    expect(await waiting()).toContain('{projection="order_details",reason="newer-event"} 0')
+  } finally {
+    await young.stop()
+    feed.close()
+  }
+  await append(rig.store, known.shipped)
+  await old.caughtUp()
+  expect((await statuses()).get(known.orderId)).toBe('shipped')
 })
 
 test('two projectors that do not know of each other never apply an event twice', async () => {
@@ -331,9 +381,9 @@ test('a projector that is started again goes on from the checkpoint', async () =
   let applied = 0
   const second = rig.start(
     orders((definition) => ({
-      apply: async (transaction, schema, events) => {
+      apply: async (transaction, schema, events, how) => {
         applied += events.length
-        await definition.apply(transaction, schema, events)
+        await definition.apply(transaction, schema, events, how)
       },
     })),
   )
@@ -348,8 +398,8 @@ test('a connection that is cut in the middle of a batch costs nothing', async ()
   let cuts = 0
   const projector = rig.start(
     orders((definition) => ({
-      apply: async (transaction, schema, events) => {
-        await definition.apply(transaction, schema, events)
+      apply: async (transaction, schema, events, how) => {
+        await definition.apply(transaction, schema, events, how)
         cuts += 1
         if (cuts > 2) return
         const [own] = await transaction.query<{ pid: number }>('select pg_backend_pid() as pid')
@@ -363,7 +413,7 @@ test('a connection that is cut in the middle of a batch costs nothing', async ()
   expect(await parked()).toEqual([])
 })
 
-test('tables of another version are not written into, and are rebuilt when so configured', async () => {
+test('tables of another version are not written into, until they are of this one', async () => {
   const life = orderLife({})
   await append(rig.store, life.placed, life.confirmed)
   const old = rig.start(orders())
@@ -371,18 +421,17 @@ test('tables of another version are not written into, and are rebuilt when so co
   await old.stop()
   const next = orders(() => ({ version: 2 }))
   const refused = rig.start(next)
-  await refused.ended
+  await refused.stopped()
   expect(refused.status()).toMatchObject({
     state: 'stopped',
     error: 'order_details is stale: built by version 1, code is 2; rebuild it',
   })
-  await rig.rows("update order_details.orders set status = 'delivered'")
-  const rebuilt = rig.start(next, { rebuildWhenStale: true })
-  await rebuilt.caughtUp()
-  expect(await statuses()).toEqual(new Map([[life.orderId, 'confirmed']]))
-  await rebuilt.stop()
+  await rig.rows('update platform.projections set version = 2')
+  // It looks again by itself.
+  await refused.caughtUp()
+  await refused.stop()
   const outdated = rig.start(orders())
-  await outdated.ended
+  await outdated.stopped()
   expect(outdated.status().error).toContain('built by version 2, code is 1')
 })
 
@@ -399,8 +448,8 @@ test('a batch under way while the read model is emptied is not lost, not even th
     arrived = resolve
   })
   const { sink } = orders((definition) => ({
-    apply: async (transaction, schema, batch) => {
-      await definition.apply(transaction, schema, batch)
+    apply: async (transaction, schema, batch, how) => {
+      await definition.apply(transaction, schema, batch, how)
       arrived()
       await held
     },
@@ -428,10 +477,10 @@ test('a checkpoint of another log, or ahead of this one, stops the projection wi
   await first.stop()
   await rig.rows('update platform.checkpoints set position = 500')
   const ahead = rig.start(orders())
-  await ahead.ended
+  await ahead.stopped()
   expect(ahead.status().error).toContain('ahead of the log: its checkpoint is 500, the log ends at 1')
   await rig.rows('update platform.checkpoints set position = 1, log_identity = gen_random_uuid()')
   const foreign = rig.start(orders())
-  await foreign.ended
+  await foreign.stopped()
   expect(foreign.status().error).toContain('was built from another log')
 })

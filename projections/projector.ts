@@ -5,22 +5,23 @@ import { LogWentBack } from '../platform/failures.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
 import { pause } from '../platform/pause.ts'
+import { createRelevance } from '../platform/relevance.ts'
 import { UndecodableEvent } from '../schemas/codec.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
-import { admit, builtVersion, checkedCheckpoint, type Log } from './admission.ts'
+import { admit, checkedCheckpoint, type Log } from './admission.ts'
 import { createApplier, ProjectionStopped } from './applier.ts'
+import { createGoingOn } from './going-on.ts'
 import { missesLateEvents } from './parking.ts'
 import type { Projection } from './projection.ts'
 import { createProjectorStatus } from './projector-status.ts'
-import { rebuildFromZero } from './rebuild.ts'
-import { createRelevance } from './relevance.ts'
+import { rebuildFromZero } from './rebuild-from-zero.ts'
 import { untilLost } from './sink-watch.ts'
 import { defaultErrorPolicy, type ErrorPolicy } from './verdict.ts'
 
 /**
  * What a projector is doing. `standby`: another process has the projection. `live`: it has reached the head and has not
- * fallen far behind since. `waiting`: an engine is away or newer code is needed, see `error`. `stopped`: it will not go
- * on by itself, see `error`.
+ * fallen far behind since. `waiting`: an engine is away or newer code is needed, see `error`. `stopped`: an operator has
+ * to do something, see `error`; it looks from time to time whether that is done.
  */
 export interface ProjectorStatus {
   readonly name: string
@@ -35,7 +36,7 @@ export interface ProjectorStatus {
 }
 
 export interface Projector {
-  /** Runs until the signal aborts or the projection has to stop, which its status then explains. Never rejects. */
+  /** Runs until the signal aborts, or the log is found to be another one than it was. Never rejects. */
   run(signal: AbortSignal): Promise<void>
   status(): ProjectorStatus
 }
@@ -50,8 +51,10 @@ export interface ProjectorDependencies {
   readonly policy?: Partial<ErrorPolicy>
   /** Events per batch at most. */
   readonly batchSize?: number
-  /** Rebuild from the beginning, instead of stopping, when another version of the code built the read model. */
-  readonly rebuildWhenStale?: boolean
+  /** Why it must not go on, as its read model is ahead of a log that was put back; see `LogGuard`. */
+  readonly ahead?: (projection: string) => Promise<string | undefined>
+  /** How often a projection that has stopped looks whether it can go on, milliseconds. */
+  readonly lookAgainMs?: number
   /** How often is looked whether an engine that can lose data still has it, milliseconds. */
   readonly watchMs?: number
   /** Told every new checkpoint, once committed, for who waits for it in this process. */
@@ -63,10 +66,11 @@ export interface ProjectorDependencies {
  * stopped. The feed reads the next batch while this one is written.
  */
 export const createProjector = (deps: ProjectorDependencies): Projector => {
-  const { projection, feed, log, database, logger, batchSize = 2_000, watchMs = 2_000 } = deps
+  const { projection, feed, log, database, logger, batchSize = 2_000, watchMs = 2_000, lookAgainMs = 2_000 } = deps
   const { name, sink } = projection
   const policy = { ...defaultErrorPolicy, ...deps.policy }
   const status = createProjectorStatus(deps)
+  const { mayGoOn, keepCounting } = createGoingOn({ projection, database, log, logger, policy, status })
   const positions = new Map<number, bigint>()
   const applier = createApplier({
     projection,
@@ -78,28 +82,29 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
       status.stepped(partition, position)
       deps.onCheckpoint?.(name, partition, position)
     },
-    onWait: (reason) => {
-      status.waiting(reason)
+    yields: true,
+    onWait: (reason, cause) => {
+      status.waiting(reason, cause)
       // The lag grows meanwhile, and should be seen to.
       if (reason !== undefined) log.head().then(status.ends, () => undefined)
     },
   })
   const isRelevant = createRelevance(projection.types)
 
+  const load = async (): Promise<void> => {
+    await applier.load()
+    status.parked(applier.parkedEvents(), applier.gaps())
+  }
+
   const enter = async (): Promise<void> => {
-    if (deps.rebuildWhenStale) {
-      const built = await builtVersion(database, name)
-      if (built !== undefined && built !== projection.version) {
-        logger.warn({ projection: name, built, code: projection.version }, 'the read model is stale and is rebuilt')
-        await rebuildFromZero(log, projection)
-      }
-    }
+    const ahead = await deps.ahead?.(name)
+    if (ahead !== undefined) throw new ProjectionStopped(`${name} is ahead of the log: ${ahead}; rebuild it`)
     await admit(database, log, projection)
     if (sink.skipped && (await missesLateEvents(database, name, sink.skipped))) {
       logger.warn({ projection: name }, 'the read model was put back to an older state and is rebuilt')
       await rebuildFromZero(log, projection)
     }
-    await applier.load()
+    await load()
   }
 
   const checkpoint = async (partition: number): Promise<bigint> => {
@@ -107,7 +112,7 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
     positions.set(partition, position)
     status.assigned(partition, position, await log.head())
     // Another worker may have parked events of this partition meanwhile.
-    await applier.load()
+    await load()
     return position
   }
 
@@ -125,11 +130,12 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
       return 'applied'
     }
     // Whoever retries parked events does so behind the projector's back.
-    if (applier.parkedEvents() > 0) await applier.load()
+    if (applier.parkedEvents() > 0) await load()
     const events = batch.events.filter((event) => isRelevant(event.stored) && event.stored.position > from)
     const outcome = await applier.apply(batch.partition, from, { events, to: batch.position }, signal)
     if (outcome !== 'applied') return outcome
-    status.applied(batch, events.length, applier.parkedEvents())
+    status.applied(batch, events.length)
+    status.parked(applier.parkedEvents(), applier.gaps())
     return outcome
   }
 
@@ -156,9 +162,13 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
     const mine = AbortSignal.any([signal, ended.signal])
     const watched = untilLost({ sink, positions, everyMs: watchMs, logger }, mine).then((lost) => {
       if (!lost) return
-      logger.warn({ projection: name }, 'the engine has lost what this projection wrote; it is entered anew')
+      logger.warn(
+        { projection: name },
+        'the engine has lost what this projection wrote, or serves another generation; it is entered anew',
+      )
       ended.abort()
     })
+    const counting = keepCounting(mine)
     try {
       // No filter by type: a newer version of an event has a name that no filter can list, and must not be missed.
       for await (const batch of feed.consume(name, { checkpoint, onAssigned, batchSize, ahead, signal: mine })) {
@@ -169,7 +179,7 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
       }
     } finally {
       ended.abort()
-      await watched
+      await Promise.all([watched, counting])
     }
   }
 
@@ -181,9 +191,19 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
         try {
           await consume(signal)
         } catch (error) {
-          if (error instanceof ProjectionStopped || error instanceof LogWentBack) return status.stopped(error.message)
+          if (error instanceof LogWentBack) return status.stopped(error.message)
+          if (await mayGoOn(error, signal)) continue
+          if (error instanceof ProjectionStopped) {
+            status.stopped(error.message)
+            // Another generation may be swapped in that it can go on with.
+            await pause(lookAgainMs, signal)
+            continue
+          }
           if (!isTransient(error)) logger.error({ err: error, projection: name }, 'the projection broke off')
-          status.waiting(error instanceof Error ? error.message : String(error))
+          status.waiting(
+            error instanceof Error ? error.message : String(error),
+            isTransient(error) ? 'engine-away' : 'failure',
+          )
         }
         failures = status.current().position > before ? 0 : failures + 1
         await pause(policy.waitMs(failures), signal)

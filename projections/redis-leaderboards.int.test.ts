@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger as logger } from '../platform/logging.ts'
 import { openRedis, type RedisConnection } from '../platform/redis-connection.ts'
+import { spaceOf } from '../platform/redis-leaderboard-keys.ts'
 import { createRedisLeaderboardStore } from '../platform/redis-leaderboard-store.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { naiveBoards } from '../test/support/leaderboard-events.ts'
@@ -11,9 +12,10 @@ import { hasRedisServer, type RedisServer, startRedisServer } from '../test/supp
 import { createConsistencyWaiter } from './consistency.ts'
 import { leaderboards } from './leaderboards.ts'
 import { createParkedEvents } from './parked-events.ts'
-import { rebuildFromZero } from './rebuild.ts'
+import { rebuildFromZero } from './rebuild-from-zero.ts'
 
-const space = 'orderlog:{leaderboards:1}'
+const namespace = 'orderlog'
+const space = spaceOf(namespace, 1)
 const day = '2026-03-01'
 const clock = { now: () => new Date(`${day}T20:00:00.000Z`) }
 const at = clock.now().toISOString()
@@ -39,7 +41,7 @@ describe.skipIf(!hasRedisServer)(
       await server.command('FLUSHALL')
     })
 
-    const open = () => createRedisLeaderboardStore({ redis, database: rig.database, space, clock, logger })
+    const open = () => createRedisLeaderboardStore({ redis, database: rig.database, namespace, clock, logger })
     const start = (store = open()) => rig.start(leaderboards({ store }), { batchSize: 20, watchMs: 20 })
 
     let sold = 0
@@ -222,6 +224,59 @@ describe.skipIf(!hasRedisServer)(
       expect([await store.skipped('leaderboards'), await parkedEvents.list({ limit: 10 })]).toEqual([[], []])
     })
 
+    test('go without a sale that was discarded, and do not wait for it any more', async () => {
+      const store = open()
+      const projector = start(store)
+      const { first, last, second } = tooMuch()
+      await append(rig.store, ...first.map((sale) => sale.confirmed), second.confirmed)
+      await projector.caughtUp()
+      const parkedEvents = createParkedEvents({
+        ...{ database: rig.database, logger, log: rig.store },
+        projections: [leaderboards({ store })],
+      })
+      const who = { operator: 'ada', reason: 'a sale of a test' }
+      const stream = `order-${second.orderId}`
+      expect(await store.skipped('leaderboards')).toHaveLength(1)
+      expect(await parkedEvents.discard('leaderboards', stream, 0n, who)).toBe(0)
+      expect([await store.skipped('leaderboards'), await parkedEvents.list({ limit: 10 })]).toEqual([[], []])
+      await append(rig.store, last.cancelled(true), order(3, 'tin').confirmed)
+      await projector.caughtUp()
+      const units = async () => (await store.top(query)).map((entry) => `${entry.key} ${entry.units}`)
+      expect(await units()).toEqual(['gold 9000000', 'tin 3'])
+      const epoch = await server.command('HGET', space, 'epoch')
+      await projector.stop()
+      // Whoever enters finds nothing missing, and begins nothing anew.
+      const again = start(store)
+      await again.caughtUp()
+      expect(await server.command('HGET', space, 'epoch')).toBe(epoch)
+      await again.stop()
+      // There would be room for it now: the decision holds all the same.
+      await rebuildFromZero(rig.store, leaderboards({ store }))
+      await start(store).caughtUp()
+      expect(await units()).toEqual(['gold 9000000', 'tin 3'])
+    })
+
+    test('take a sale in the form that an operator gave it, once', async () => {
+      const store = open()
+      const projector = start(store)
+      const { first, second } = tooMuch()
+      await append(rig.store, ...first.map((sale) => sale.confirmed), second.confirmed)
+      await projector.caughtUp()
+      const parkedEvents = createParkedEvents({
+        ...{ database: rig.database, logger, log: rig.store },
+        projections: [leaderboards({ store })],
+      })
+      const who = { operator: 'ada', reason: 'it was given away' }
+      const free = { amount: 0, currency: 'EUR' }
+      const { data } = second.confirmed
+      const lines = data.lines.map((each) => ({ ...each, sku: 'silver', unitPrice: { amount: 1, currency: 'EUR' } }))
+      const stream = `order-${second.orderId}`
+      await parkedEvents.edit('leaderboards', stream, 0n, { ...who, data: { ...data, lines, total: free } })
+      expect(await parkedEvents.retry('leaderboards', stream, who)).toEqual({ applied: 1, parked: 0 })
+      expect(await store.skipped('leaderboards')).toEqual([])
+      expect((await store.top(query)).map((entry) => entry.key)).toEqual(['gold', 'silver'])
+    })
+
     test('are rebuilt when Redis is put back to before an event came late', async () => {
       const store = open()
       const projector = start(store)
@@ -280,7 +335,7 @@ describe.skipIf(!hasRedisServer)(
       const limited = openRedis({ url: server.url.replace('//', '//orderlog:secret@'), logger })
       try {
         const { database } = rig
-        const store = createRedisLeaderboardStore({ redis: limited, database, space, clock, logger })
+        const store = createRedisLeaderboardStore({ redis: limited, database, namespace, clock, logger })
         await sell(10)
         const projector = start(store)
         await projector.caughtUp()

@@ -1,6 +1,7 @@
 import type { Statement, Transaction } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent } from '../schemas/events.ts'
+import { copyLines } from './row-copy.ts'
 
 /** A table of which every row is folded from one stream; each also has that stream's `revision` and `position`. */
 export interface RowTable {
@@ -20,6 +21,9 @@ interface RowStatements {
   readonly load: Statement
   /** Many rows at once, new or not. */
   readonly save: Statement
+  /** Many rows at once, all of them new. */
+  readonly copy: string
+  readonly columns: readonly (readonly [name: string, type: string])[]
 }
 
 const writeStatements = (schema: string, { table, key, columns }: RowTable): RowStatements => {
@@ -39,6 +43,8 @@ const writeStatements = (schema: string, { table, key, columns }: RowTable): Row
         select ${names.join(', ')} from json_to_recordset($1) as r(${definition.join(', ')})
         on conflict (${key}) do update set ${assignments.join(', ')}`,
     },
+    copy: `copy ${schema}.${table} (${names.join(', ')}) from stdin`,
+    columns: Object.entries(all),
   }
 }
 
@@ -69,6 +75,8 @@ export const foldRows = async <Row extends object, Event extends RecordedEvent<D
     readonly keyOf: (event: Event) => string
     readonly keyOfRow: (row: Row) => string
     readonly evolve: (row: Row | undefined, event: Event) => Row
+    /** Within a transaction, of a generation that is loaded: rows whose first event is here cannot exist yet. */
+    readonly bulk?: boolean
   },
 ): Promise<void> => {
   if (fold.events.length === 0) return
@@ -90,13 +98,21 @@ export const foldRows = async <Row extends object, Event extends RecordedEvent<D
     rows.set(key, fold.evolve(rows.get(key), event))
     last.set(key, event)
   }
-  const written: Written<Row>[] = []
+  const known: Written<Row>[] = []
+  const fresh: Written<Row>[] = []
   for (const [key, event] of last) {
     const row = rows.get(key)
-    if (row) written.push({ ...row, revision: event.revision.toString(), position: event.position.toString() })
+    if (!row) continue
+    const written = { ...row, revision: event.revision.toString(), position: event.position.toString() }
+    if (fold.bulk && started.has(key)) fresh.push(written)
+    else known.push(written)
   }
-  const saves: Promise<unknown>[] = []
-  for (let index = 0; index < written.length; index += rowsPerSave)
-    saves.push(transaction.execute(statements.save, [JSON.stringify(written.slice(index, index + rowsPerSave))]))
-  await Promise.all(saves)
+  let saving: Promise<unknown> = Promise.resolve()
+  for (let index = 0; index < known.length; index += rowsPerSave) {
+    const rowsOfOne = JSON.stringify(known.slice(index, index + rowsPerSave))
+    await saving
+    saving = transaction.execute(statements.save, [rowsOfOne])
+  }
+  await saving
+  if (fresh.length > 0) await transaction.copy?.(statements.copy, copyLines(statements.columns, fresh))
 }

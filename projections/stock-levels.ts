@@ -45,11 +45,13 @@ export const evolve = (row: StockRow | undefined, { type, data }: InventoryEvent
 export const stockLevels: PostgresProjection<InventoryEvent['type']> = {
   name: 'stock_levels',
   version: 1,
+  partitionedByStream: true,
   handles: ['StockReceived', 'StockAdjusted', 'StockReserved', 'ReservationReleased', 'StockCommitted'],
   ddl: loadDdl(new URL('stock-levels.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<InventoryEvent>[]) =>
+  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<InventoryEvent>[], { bulk }) =>
     foldRows<StockRow, RecordedEvent<InventoryEvent>>(transaction, statements(schema), {
       events,
+      bulk,
       keyOf: (event) => event.data.sku,
       keyOfRow: (row) => row.sku,
       evolve,

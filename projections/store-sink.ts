@@ -1,7 +1,7 @@
-import type { CheckpointedStore, StoreBatch } from '../platform/checkpointed-store.ts'
+import type { CheckpointedStore, StoreBatch, StoreGenerations } from '../platform/checkpointed-store.ts'
 import { EngineUnavailable } from '../platform/failures.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
-import type { ProjectionSink } from './projection.ts'
+import type { ProjectionSink, SinkGenerations } from './projection.ts'
 
 /** What a batch holds beside its place in the log. */
 type Effect<Batch extends StoreBatch> = Omit<Batch, keyof StoreBatch>
@@ -20,12 +20,15 @@ export const storeSink = <Batch extends StoreBatch>(
   const apply = async (place: StoreBatch, events: readonly RecordedEvent[]) =>
     store.applyBatch({ ...place, ...(await effectOf(events)) } as unknown as Batch)
 
-  const applyLate: ProjectionSink['applyLate'] = async ({ partition, events, record }) => {
+  const applyLate: ProjectionSink['applyLate'] = async ({ partition, events, record, discarded = [] }) => {
     // A checkpoint that is moved from where it stands to where it stands locks the partition like any other batch.
     for (;;) {
       const waiting = skipped && new Set(await skipped(consumer))
       const due = waiting ? events.filter((event) => waiting.has(event.position)) : events
-      const late = waiting && due.map((event) => event.position)
+      const late = waiting && [
+        ...due.map((event) => event.position),
+        ...discarded.filter((position) => waiting.has(position)),
+      ]
       const { position } = await store.checkpoint(consumer, partition)
       const place = { consumer, partition, from: position, to: position, record, late }
       if ((await apply(place, due)) === 'applied') return
@@ -44,3 +47,16 @@ export const storeSink = <Batch extends StoreBatch>(
     skipped: skipped && (() => skipped(consumer)),
   }
 }
+
+/** The generations of a store as those of the sink in front of it. */
+export const storeGenerations = <Batch extends StoreBatch, Store extends CheckpointedStore<Batch>>(
+  generations: StoreGenerations<Store> | undefined,
+  sinkOf: (store: Store) => ProjectionSink,
+): SinkGenerations | undefined =>
+  generations && {
+    ...generations,
+    at: (generation) => {
+      const store = generations.at(generation)
+      return { ...sinkOf(store), complete: () => store.complete() }
+    },
+  }

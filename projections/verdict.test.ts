@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { EngineUnavailable } from '../platform/failures.ts'
+import { createRelevance } from '../platform/relevance.ts'
 import { UndecodableEvent } from '../schemas/codec.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { ParkedStreamsChanged } from './parking.ts'
-import { createRelevance } from './relevance.ts'
 import { defaultErrorPolicy, judge } from './verdict.ts'
 
 const policy = { ...defaultErrorPolicy, maxAttempts: 3, waitMs: () => 7 }

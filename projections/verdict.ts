@@ -3,10 +3,13 @@ import { backOffMs } from '../platform/pause.ts'
 import { UndecodableEvent } from '../schemas/codec.ts'
 import { ParkedStreamsChanged } from './parking.ts'
 
+/** Why a projection does not go on; `orderlog_projection_waiting` has a series for each. */
+export type WaitCause = 'engine-away' | 'newer-event' | 'failure' | 'parked-streams' | 'stopped'
+
 /** What to do about a stretch of events that could not be applied, as data: the same live and in a rebuild. */
 export type Verdict =
   /** No event's fault: try for as long as it takes, and say so. */
-  | { readonly do: 'wait'; readonly afterMs: number; readonly reason: string }
+  | { readonly do: 'wait'; readonly afterMs: number; readonly reason: string; readonly cause: WaitCause }
   /** Some event's fault: look for it in either half. */
   | { readonly do: 'halve' }
   | { readonly do: 'retry'; readonly afterMs: number }
@@ -19,9 +22,16 @@ export interface ErrorPolicy {
   readonly maxParkedStreams: number
   /** Pause before looking again whether an engine is back or a deploy has brought newer code, milliseconds. */
   readonly waitMs: (attempt: number) => number
+  /** How often is looked whether a projection may go on that needs newer code or has too much parked, milliseconds. */
+  readonly lookAgainMs: number
 }
 
-export const defaultErrorPolicy: ErrorPolicy = { maxAttempts: 3, maxParkedStreams: 1_000, waitMs: backOffMs }
+export const defaultErrorPolicy: ErrorPolicy = {
+  maxAttempts: 3,
+  maxParkedStreams: 1_000,
+  waitMs: backOffMs,
+  lookAgainMs: 2_000,
+}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -35,11 +45,15 @@ export const judge = (
   failed: { readonly events: number; readonly attempts: number; readonly waits: number },
   policy: ErrorPolicy,
 ): Verdict => {
-  const wait = (): Verdict => ({ do: 'wait', afterMs: policy.waitMs(failed.waits), reason: messageOf(error) })
+  const wait = (cause: WaitCause): Verdict => ({
+    ...{ do: 'wait', cause },
+    ...{ afterMs: policy.waitMs(failed.waits), reason: messageOf(error) },
+  })
   if (error instanceof ParkedStreamsChanged) return { do: 'retry', afterMs: 0 }
-  if (isTransient(error) || failed.events === 0) return wait()
+  if (isTransient(error)) return wait('engine-away')
+  if (failed.events === 0) return wait('failure')
   if (failed.events > 1) return { do: 'halve' }
-  if (error instanceof UndecodableEvent && error.code === 'newer-event') return wait()
+  if (error instanceof UndecodableEvent && error.code === 'newer-event') return wait('newer-event')
   if (error instanceof UndecodableEvent || failed.attempts >= policy.maxAttempts)
     return { do: 'park', reason: messageOf(error) }
   return { do: 'retry', afterMs: 10 * 4 ** (failed.attempts - 1) }

@@ -7,6 +7,8 @@ import type { LeaderboardStore } from '../platform/leaderboard-store.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
 import type { SearchIndex } from '../platform/search-index.ts'
+import type { RebuildService } from '../projections/rebuild.ts'
+import type { Verifier } from '../projections/verify.ts'
 import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 
 /** Opens sealed personal data; null where the key was destroyed. */
@@ -19,20 +21,42 @@ export interface ConsistencyWaiter {
   waitFor(projections: readonly string[], position: bigint, ms: number, signal?: AbortSignal): Promise<boolean>
 }
 
-/** Lets a projection try the parked events of one stream again. */
+interface Operator {
+  readonly operator: string
+  readonly reason: string
+}
+
+/** What an operator can do about parked events; each answers undefined when there is nothing of the kind. */
 export interface ParkedEventsService {
-  /** @returns how many events were applied and how many stay parked; undefined when nothing of it was parked */
+  /** @returns how many events were applied and how many stay parked */
   retry(
     projection: string,
     stream: string,
-    who: { readonly operator: string; readonly reason: string },
+    who: Operator,
   ): Promise<{ readonly applied: number; readonly parked: number } | undefined>
+  /** @returns the number of the edit. @throws CommandRejected `event-not-editable`, `invalid-replacement` */
+  edit(
+    projection: string,
+    stream: string,
+    revision: bigint,
+    request: Operator & { readonly type?: string | undefined; readonly data: Readonly<Record<string, unknown>> },
+  ): Promise<number | undefined>
+  /** @returns how many of the stream stay parked */
+  discard(projection: string, stream: string, revision: bigint, who: Operator): Promise<number | undefined>
+}
+
+/** A consumer of the log that this version of the code knows. */
+export interface KnownProjection {
+  readonly name: string
+  readonly version: number
+  /** It keeps a read model that can be rebuilt. */
+  readonly rebuildable: boolean
 }
 
 /** What the queries need. */
 export interface ReadApiDependencies {
   readonly database: Database
-  readonly store: Pick<EventStore, 'readStream' | 'identity' | 'head'>
+  readonly store: Pick<EventStore, 'readStream' | 'readAll' | 'identity' | 'head'>
   readonly vault: PersonalDataOpener
   readonly consistency: ConsistencyWaiter
   /** Checkpoints that are not in PostgreSQL, by projection. */
@@ -43,7 +67,13 @@ export interface ReadApiDependencies {
     readonly orders: Pick<SearchIndex['orders'], 'search'>
   }
   readonly parkedEvents: ParkedEventsService
+  readonly rebuilds: RebuildService
+  readonly knownProjections: readonly KnownProjection[]
+  /** The projectors of this process. */
+  readonly projectors?: () => readonly { readonly name: string; readonly state: string; readonly error?: string }[]
+  readonly verifier?: Verifier
   readonly clock: Clock
+  readonly metrics: Pick<Metrics, 'asOfEvents'>
 }
 
 /** What the live feed needs. */

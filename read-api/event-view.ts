@@ -1,14 +1,7 @@
+import { UndecodableEvent } from '../schemas/codec.ts'
 import type { EventMetadata, RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { EventView } from '../schemas/views.ts'
-
-/** What stays inside: ciphertext is of no use to a reader, and a token or key is nobody's business. */
-const withheld = new Set(['personal', 'paymentToken', 'gatewayKey'])
-
-/** An event's data without personal data, sealed or not, and without tokens of the payment provider. */
-export const publicData = (data: unknown): unknown =>
-  typeof data === 'object' && data !== null
-    ? Object.fromEntries(Object.entries(data).filter(([name]) => !withheld.has(name)))
-    : data
+import { publicData } from '../schemas/withheld.ts'
 
 const causesOf = ({ commandId, correlationId, causationId, actor }: EventMetadata): EventView['causes'] => ({
   commandId,
@@ -21,7 +14,11 @@ const causesOf = ({ commandId, correlationId, causationId, actor }: EventMetadat
  * An event as clients see it. One that this version of the code cannot read is shown by its stored name and without
  * its data, so that the sequence stays whole.
  */
-export const toEventView = (stored: StoredEvent, decode: (stored: StoredEvent) => RecordedEvent): EventView => {
+export const toEventView = (
+  stored: StoredEvent,
+  decode: (stored: StoredEvent) => RecordedEvent,
+  onUnreadable: (error: unknown) => void = () => undefined,
+): EventView => {
   const common = {
     id: stored.id,
     stream: stored.stream,
@@ -31,7 +28,19 @@ export const toEventView = (stored: StoredEvent, decode: (stored: StoredEvent) =
   try {
     const { type, data } = decode(stored)
     return { ...common, type, readable: true, data: publicData(data) }
-  } catch {
+  } catch (error) {
+    onUnreadable(error)
     return { ...common, type: stored.type, readable: false, data: null }
   }
 }
+
+/**
+ * The same for who can ask another server, or this one once it is updated: only an event whose name nobody here knows is
+ * shown without its data.
+ *
+ * @throws UndecodableEvent `newer-event`
+ */
+export const toReadableView = (stored: StoredEvent, decode: (stored: StoredEvent) => RecordedEvent): EventView =>
+  toEventView(stored, decode, (error) => {
+    if (error instanceof UndecodableEvent && error.code === 'newer-event') throw error
+  })

@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Database, Statement } from '../platform/database.ts'
-import { type Board, bucketOf, type LeaderboardStore } from '../platform/leaderboard-store.ts'
+import { type Board, bucketOf, type TopQuery } from '../platform/leaderboard-store.ts'
 import type { LeaderboardQuery } from '../schemas/queries.ts'
 import type { Leaderboard } from '../schemas/views.ts'
 
@@ -9,14 +9,20 @@ const namesStatement: Statement = {
   text: 'select sku, name from catalogue.products where sku = any ($1::text[])',
 }
 
+/** The leaderboards of now or of then. */
+interface Boards {
+  top(query: TopQuery): Promise<readonly { readonly rank: number; readonly key: string; readonly score: bigint }[]>
+  currencies(query: Pick<TopQuery, 'board' | 'window' | 'at'>): Promise<readonly string[]>
+}
+
 /**
  * A leaderboard as it stands. By revenue in the currency asked for; when none is named, in the one that sold the most
  * units in that window.
  */
 export const readLeaderboard = async (
-  deps: { readonly leaderboards: Pick<LeaderboardStore, 'top' | 'currencies'>; database: Database; clock: Clock },
+  deps: { readonly leaderboards: Boards; readonly database: Database; readonly clock: Clock },
   board: Board,
-  query: Omit<LeaderboardQuery, 'waitMs'>,
+  query: Omit<LeaderboardQuery, 'waitMs' | 'asOf'>,
 ): Promise<Leaderboard> => {
   const { by = 'revenue', window = 'all', limit = 10 } = query
   const at = query.at ?? deps.clock.now().toISOString()

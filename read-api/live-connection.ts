@@ -1,4 +1,5 @@
 import type { RawData, WebSocket } from 'ws'
+import { UndecodableEvent } from '../schemas/codec.ts'
 import { CommandRejected, type ErrorCode } from '../schemas/errors.ts'
 import { closeCodes, type SubscribeMessage } from '../schemas/live.ts'
 import type { Leaderboard } from '../schemas/views.ts'
@@ -72,7 +73,9 @@ export const serveConnection = (
   const outbox = createOutbox({ socket, limits, metrics, onOverflow: onSlow })
 
   const onFailure = (id: string, error: unknown): void => {
-    if (!(error instanceof CommandRejected)) logger.error({ err: error }, 'a live subscription failed')
+    if (error instanceof UndecodableEvent)
+      logger.warn({ error: error.message }, 'a live subscription has ended before an event that cannot be read here')
+    else if (!(error instanceof CommandRejected)) logger.error({ err: error }, 'a live subscription failed')
     subscriptions.delete(id)
     outbox.send(errorMessageOf(error, id))
   }

@@ -1,6 +1,6 @@
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import { idOf } from '../schemas/streams.ts'
-import { toEventView } from './event-view.ts'
+import { toReadableView } from './event-view.ts'
 
 /** An event of an order on its way to subscribers. */
 export interface LiveEvent {
@@ -9,7 +9,11 @@ export interface LiveEvent {
   readonly customerId: string | undefined
   readonly revision: bigint
   readonly position: bigint
-  /** What clients see of it, as JSON: made once, however many subscribers share it. */
+  /**
+   * What clients see of it, as JSON: made once, however many subscribers share it.
+   *
+   * @throws UndecodableEvent `newer-event`: a server with newer code can show it
+   */
   json(): string
 }
 
@@ -29,7 +33,7 @@ export const toLiveEvent = (
     revision: stored.revision,
     position: stored.position,
     json: () => {
-      json ??= JSON.stringify(toEventView(stored, decode))
+      json ??= JSON.stringify(toReadableView(stored, decode))
       return json
     },
   }

@@ -16,7 +16,7 @@ const idleMs = 15_000
 
 const saleNames = new Set(namesOf('OrderConfirmed', 'OrderCancelled'))
 
-export type BoardRequest = Omit<LeaderboardQuery, 'waitMs' | 'at'> & { readonly board: Board }
+export type BoardRequest = Omit<LeaderboardQuery, 'waitMs' | 'asOf' | 'at'> & { readonly board: Board }
 
 type BoardListener = (leaderboard: Leaderboard, json: string) => void
 

@@ -1,4 +1,5 @@
 import type { RawData } from 'ws'
+import { UndecodableEvent } from '../schemas/codec.ts'
 import { CommandRejected, errors } from '../schemas/errors.ts'
 import { type ClientMessage, type ServerMessage, subscribeMessages, UnsubscribeMessage } from '../schemas/live.ts'
 import { validate } from '../schemas/validation.ts'
@@ -51,8 +52,9 @@ type ErrorMessage = Extract<ServerMessage, { type: 'error' }>
 
 /** The error message of a refusal; anything else is an internal error whose particulars stay in the log. */
 export const errorMessageOf = (error: unknown, id?: string): ErrorMessage => {
-  const code = error instanceof CommandRejected ? error.code : 'internal-error'
-  const details = error instanceof CommandRejected ? error.details : {}
+  const known = error instanceof CommandRejected || error instanceof UndecodableEvent
+  const code = known ? error.code : 'internal-error'
+  const details = error instanceof CommandRejected ? error.details : known ? { detail: error.message } : {}
   const about = id ?? details.id
   return {
     type: 'error',

@@ -1,10 +1,14 @@
 import { EngineUnavailable } from '../platform/failures.ts'
 import { backOffMs, pause } from '../platform/pause.ts'
+import { CommandRejected } from '../schemas/errors.ts'
 import type { LiveEvent } from './live-event.ts'
 import type { Gate } from './live-gate.ts'
 import type { LiveHub } from './live-hub.ts'
 import type { Outbox } from './live-outbox.ts'
 import type { LiveSource } from './live-source.ts'
+
+/** A read model that is not there for so long is built by nobody, milliseconds. */
+const absentForMs = 30_000
 
 /** One subscription of one connection. */
 export interface Subscription {
@@ -46,10 +50,10 @@ export const startSubscription = (deps: {
   const emit = (event: LiveEvent): void => {
     const at = source.placeOf(event)
     if (signal.aborted || (place !== undefined && at <= place)) return
+    // Throws before the event counts as sent.
+    const json = event.json()
     place = at
-    outbox.sendText(
-      `${head}${at}","revision":"${event.revision}","position":"${event.position}","event":${event.json()}}`,
-    )
+    outbox.sendText(`${head}${at}","revision":"${event.revision}","position":"${event.position}","event":${json}}`)
   }
 
   const drain = async (): Promise<void> => {
@@ -70,22 +74,30 @@ export const startSubscription = (deps: {
 
   const listener = (event: LiveEvent): void => {
     if (state === 'overflowed' || signal.aborted) return
-    if (state === 'live' && !draining && outbox.hasRoom()) emit(event)
-    else if (queue.length >= maxQueue) overflow()
-    else {
-      queue.push(event)
-      if (state === 'live' && !draining) void drain()
+    try {
+      if (state === 'live' && !draining && outbox.hasRoom()) emit(event)
+      else if (queue.length >= maxQueue) overflow()
+      else {
+        queue.push(event)
+        if (state === 'live' && !draining) void drain().catch(fail)
+      }
+    } catch (error) {
+      // Of this subscription: the hub has others to serve.
+      fail(error)
     }
   }
 
-  /** Reads from an engine that may be away: then the subscription waits with it. */
+  /** Reads from an engine that may be away, or a read model that a start has not made yet: the subscription waits with it. */
   const patiently = async <Result>(work: () => Promise<Result>): Promise<Result | undefined> => {
+    const absentUntil = Date.now() + absentForMs
+    const isToCome = (error: unknown): boolean =>
+      error instanceof CommandRejected && error.code === 'read-model-absent' && Date.now() < absentUntil
     for (let attempt = 0; !signal.aborted; attempt += 1)
       try {
         // Its turn may come long after a client has come and gone.
         return await gate(async () => (signal.aborted ? undefined : work()))
       } catch (error) {
-        if (!(error instanceof EngineUnavailable)) throw error
+        if (!(error instanceof EngineUnavailable) && !isToCome(error)) throw error
         await pause(backOffMs(attempt), signal)
       }
     return undefined
@@ -140,11 +152,13 @@ export const startSubscription = (deps: {
     hub.leave(source.topic, listener)
   }
 
-  void run().catch((error: unknown) => {
+  const fail = (error: unknown): void => {
     if (signal.aborted) return
     stop()
     deps.onFailure(error)
-  })
+  }
+
+  void run().catch(fail)
 
   return { cursor: () => (place === undefined ? undefined : String(place)), stop }
 }

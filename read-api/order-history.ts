@@ -5,17 +5,10 @@ import { orderStream } from '../schemas/streams.ts'
 import type { OrderView } from '../schemas/views.ts'
 import type { PersonalDataOpener, ReadApiDependencies } from './dependencies.ts'
 import { type FoldedOrder, foldOrder } from './order-fold.ts'
+import { createStreamHistory, type StreamFold } from './stream-history.ts'
 
-/** The order that these events of its stream make; undefined when it was not placed by then. One query to the vault. */
-export const orderFrom = async (
-  events: readonly StoredEvent[],
-  vault: PersonalDataOpener,
-): Promise<OrderView | undefined> => {
-  let order: FoldedOrder | undefined
-  for (const event of events) order = foldOrder(order, decodeEvent(event))
-  if (!order) return undefined
-  const [person] = await vault.open([order.personal])
-  const { view } = order
+const opened = async ({ view, personal }: FoldedOrder, vault: PersonalDataOpener): Promise<OrderView> => {
+  const [person] = await vault.open([personal])
   return person
     ? {
         ...view,
@@ -25,24 +18,31 @@ export const orderFrom = async (
     : view
 }
 
+/** The order that these events of its stream make; undefined when it was not placed by then. One query to the vault. */
+export const orderFrom = async (
+  events: readonly StoredEvent[],
+  vault: PersonalDataOpener,
+): Promise<OrderView | undefined> => {
+  let order: FoldedOrder | undefined
+  for (const event of events) order = foldOrder(order, decodeEvent(event))
+  return order && opened(order, vault)
+}
+
+const orderFold: StreamFold<FoldedOrder> = { of: 'order', shape: 1, evolve: foldOrder }
+
 /**
- * The order as it was at a revision of its stream or at a time, folded from the log.
+ * Orders as they were, folded from the log. Of the person it shows what the customer's key still opens today.
  *
- * @param asOf a revision (decimal digits) or a time (ISO 8601 UTC)
- * @throws CommandRejected `in-the-future`; `order-not-found` also when it had not been placed by then
+ * @returns a question: order id, `asOf` (see the schema `AsOf`), milliseconds that it may take
  */
-export const orderAsOf = async (
-  deps: Pick<ReadApiDependencies, 'store' | 'vault' | 'clock'>,
-  orderId: string,
-  asOf: string,
-): Promise<OrderView> => {
-  const byRevision = /^\d+$/.test(asOf)
-  if (!byRevision && Date.parse(asOf) > deps.clock.now().getTime()) throw new CommandRejected('in-the-future', { asOf })
-  const { revision, events } = await deps.store.readStream(orderStream(orderId))
-  if (byRevision && revision !== 'none' && BigInt(asOf) > revision)
-    throw new CommandRejected('in-the-future', { asOf, revision: String(revision) })
-  const until = events.filter((event) => (byRevision ? event.revision <= BigInt(asOf) : event.recordedAt <= asOf))
-  const order = await orderFrom(until, deps.vault)
-  if (!order) throw new CommandRejected('order-not-found', revision === 'none' ? {} : { asOf })
-  return order
+export const createOrderHistory = (
+  deps: Pick<ReadApiDependencies, 'store' | 'database' | 'vault' | 'clock' | 'metrics'>,
+) => {
+  const history = createStreamHistory(deps, orderFold)
+  /** @throws CommandRejected `in-the-future`; `order-not-found` also when it had not been placed by then */
+  return async (orderId: string, asOf: string, waitMs?: number): Promise<OrderView> => {
+    const { state, exists } = await history.asOf(orderStream(orderId), asOf, waitMs)
+    if (!state) throw new CommandRejected('order-not-found', exists ? { asOf } : {})
+    return opened(state, deps.vault)
+  }
 }

@@ -4,7 +4,7 @@ import type { OrderLine } from '../schemas/primitives.ts'
 import { OrderIdParams, OrderQuery } from '../schemas/queries.ts'
 import type { OrderView } from '../schemas/views.ts'
 import type { ReadApiDependencies } from './dependencies.ts'
-import { orderAsOf } from './order-history.ts'
+import { createOrderHistory } from './order-history.ts'
 import { addReadRoute } from './route.ts'
 
 interface Row {
@@ -73,12 +73,14 @@ const knows = (header: string | undefined, tag: string): boolean =>
 
 /** `GET /v1/orders/:orderId`: as it is, from the read model; with `asOf` as it was, from the log. */
 export const registerOrder = (server: HttpServer, deps: ReadApiDependencies): void => {
+  const orderAsOf = createOrderHistory(deps)
   addReadRoute(server, deps, '/v1/orders/:orderId', {
     params: OrderIdParams,
     query: OrderQuery,
     projections: ['order_details', 'payments'],
+    fromLog: ({ asOf }) => asOf !== undefined,
     answer: async ({ params, query, request, reply, missing }) => {
-      if (query.asOf !== undefined) return orderAsOf(deps, params.orderId, query.asOf)
+      if (query.asOf !== undefined) return orderAsOf(params.orderId, query.asOf, query.waitMs)
       const [row] = await deps.database.execute<Row>(statement, [params.orderId])
       if (!row) throw missing('order-not-found')
       const tag = `"${row.revision}"`

@@ -26,7 +26,7 @@ describe.skipIf(!hasRedisServer)(`boards in Redis${hasRedisServer ? '' : ' (left
     redis = openRedis({ url: server.url, logger, timeoutMs: 2_000 })
     const { database } = books
     const open = () =>
-      createRedisLeaderboardStore({ redis, database, space: 'orderlog:{leaderboards:1}', clock: systemClock, logger })
+      createRedisLeaderboardStore({ redis, database, namespace: 'orderlog', clock: systemClock, logger })
     store = open()
     const asking = open()
     const elsewhere = { leaderboards: asking }

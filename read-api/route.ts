@@ -39,12 +39,15 @@ export interface ReadRoute<Params extends TSchema, Query extends TSchema> {
   readonly query?: Query
   /** The projections behind the answer: those that a consistency token waits for. */
   readonly projections: readonly string[]
+  /** Whether a question is answered from the log itself, where nothing has to be waited for. */
+  readonly fromLog?: (query: Static<Query>) => boolean
   readonly answer: (read: Read<Static<Params>, Static<Query>>) => Promise<unknown>
 }
 
 /**
  * Registers a GET route: validates, waits for the consistency token, answers. `Consistency: current` or `stale` tells
- * whether the read model had reached the token when it was asked; one that has parked the very event has not.
+ * whether the read model (or the log, where the answer is from there) had reached the token when it was asked; a read
+ * model that has parked the very event has not.
  */
 export const addReadRoute = <Params extends TSchema, Query extends TSchema>(
   server: HttpServer,
@@ -57,6 +60,11 @@ export const addReadRoute = <Params extends TSchema, Query extends TSchema>(
     if (text === undefined) return false
     const token = parseConsistencyToken(await deps.store.identity(), String(text))
     if (!token) throw new CommandRejected('invalid-consistency-token')
+    if (route.fromLog?.(request.query as Static<Query>)) {
+      const current = (await deps.store.head()) >= token.position
+      reply.header('Consistency', current ? 'current' : 'stale')
+      return !current
+    }
     const { waitMs = defaultWaitMs } = request.query as { waitMs?: number }
     const gone = new AbortController()
     const abort = () => gone.abort()

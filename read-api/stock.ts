@@ -1,8 +1,9 @@
 import type { Statement } from '../platform/database.ts'
 import type { HttpServer } from '../platform/http-server.ts'
-import { SkuParams, WaitQuery } from '../schemas/queries.ts'
+import { SkuParams, StockQuery } from '../schemas/queries.ts'
 import type { ReadApiDependencies } from './dependencies.ts'
 import { addReadRoute } from './route.ts'
+import { createStockHistory } from './stock-history.ts'
 
 interface Row {
   readonly sku: string
@@ -18,13 +19,16 @@ const statement: Statement = {
   text: 'select sku, on_hand, reserved, available, updated_at, revision from stock_levels.stock where sku = $1',
 }
 
-/** `GET /v1/stock/:sku`, in units. */
+/** `GET /v1/stock/:sku`, in units: as it is, from the read model; with `asOf` as it was, from the log. */
 export const registerStock = (server: HttpServer, deps: ReadApiDependencies): void => {
+  const stockAsOf = createStockHistory(deps)
   addReadRoute(server, deps, '/v1/stock/:sku', {
     params: SkuParams,
-    query: WaitQuery,
+    query: StockQuery,
     projections: ['stock_levels'],
-    answer: async ({ params, reply, missing }) => {
+    fromLog: ({ asOf }) => asOf !== undefined,
+    answer: async ({ params, query, reply, missing }) => {
+      if (query.asOf !== undefined) return stockAsOf(params.sku, query.asOf, query.waitMs)
       const [row] = await deps.database.execute<Row>(statement, [params.sku])
       if (!row) throw missing('stock-not-found')
       reply.header('ETag', `"${row.revision}"`)

@@ -8,8 +8,8 @@ export interface Checkpoints {
   /**
    * Where to go on; in a partition that was never gone into, from where the saga stood in the log as a whole.
    *
-   * @throws StartupError when the checkpoint belongs to another log or lies beyond the end of this one: commands would
-   * be issued a second time, or never
+   * @throws StartupError when the checkpoint belongs to another log or is ahead of this one: commands would be issued a
+   * second time, or never
    */
   read(partition: number): Promise<bigint>
   /**
@@ -21,20 +21,26 @@ export interface Checkpoints {
 
 const readStatement: Statement = {
   name: 'saga_checkpoint_read',
-  text: `select position, log_identity as "logIdentity" from platform.checkpoints where consumer = $1 and partition in ($2, 0) order by partition desc limit 1`,
+  text: `select position, log_identity as "logIdentity", generation from platform.checkpoints
+    where consumer = $1 and partition in ($2, 0) order by partition desc limit 1`,
 }
 const saveStatement: Statement = {
   name: 'saga_checkpoint_save',
-  text: `insert into platform.checkpoints as c (consumer, partition, position, log_identity) values ($1, $2, $3, $4)
+  text: `insert into platform.checkpoints as c (consumer, partition, position, log_identity, generation)
+    select $1, $2, $3, $4, $5 where not exists (select from platform.put_back where consumer = $1)
     on conflict (consumer, partition) do update set position = excluded.position, updated_at = now()
     where c.position < excluded.position and c.log_identity = excluded.log_identity
+      and c.generation = excluded.generation
     returning set_config('synchronous_commit', 'off', true)`,
 }
 
 export const createCheckpoints = (deps: {
   readonly database: Database
   readonly log: { identity(): Promise<string>; head(): Promise<bigint> }
+  /** Why it must not go on, as it is ahead of a log that was put back; see `LogGuard`. */
+  readonly ahead?: ((consumer: string) => Promise<string | undefined>) | undefined
 }): Checkpoints => {
+  const generations = new Map<number, number>()
   let identity: string | undefined
   const identityOfLog = async (): Promise<string> => {
     identity ??= await deps.log.identity()
@@ -42,10 +48,14 @@ export const createCheckpoints = (deps: {
   }
   return {
     read: async (partition) => {
-      const [row] = await deps.database.execute<{ position: bigint; logIdentity: string }>(readStatement, [
-        consumer,
-        partition,
-      ])
+      const ahead = await deps.ahead?.(consumer)
+      if (ahead !== undefined)
+        throw new StartupError(`The saga is ahead of the log: ${ahead}; it issues no command until it is reset.`)
+      const [row] = await deps.database.execute<{ position: bigint; logIdentity: string; generation: number }>(
+        readStatement,
+        [consumer, partition],
+      )
+      generations.set(partition, row?.generation ?? 1)
       if (!row) return 0n
       const [log, head] = [await identityOfLog(), await deps.log.head()]
       if (row.logIdentity !== log)
@@ -59,7 +69,9 @@ export const createCheckpoints = (deps: {
       return row.position
     },
     save: async (partition, position) => {
-      await deps.database.execute(saveStatement, [consumer, partition, position, await identityOfLog()])
+      await deps.database.execute(saveStatement, [
+        ...[consumer, partition, position, await identityOfLog(), generations.get(partition) ?? 1],
+      ])
     },
   }
 }

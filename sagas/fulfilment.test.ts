@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { cancelled, deadlines, given, orderId, placed, shipped, startedAt } from '../test/support/given-fulfilment.ts'
 import { observe } from './fulfilment.ts'
-import { statusOf, timersOf } from './next-steps.ts'
+import { NewerSagaVersion, next, statusOf, timersOf } from './next-steps.ts'
 
 const failed = { outcome: 'failed', error: 'payment-outcome-unknown' } as const
 const declined = { outcome: 'refused', reason: 'insufficient funds' } as const
@@ -21,7 +21,7 @@ describe('forward', () => {
         type: 'FulfilmentStarted',
         data: {
           orderId,
-          sagaVersion: 1,
+          sagaVersion: 2,
           reservationDeadline: '2026-11-21T09:31:00.000Z',
           authorisationDeadline: '2026-11-21T09:35:00.000Z',
         },
@@ -67,18 +67,23 @@ describe('forward', () => {
 })
 
 describe('on failure', () => {
-  test('out of stock: cancel the order and release the lines that were reserved, nothing else', () => {
+  test('out of stock: cancel the order and release every line, also the refused, which a late attempt may reserve', () => {
     const refused = given('a', 'b').when(['reserve:a', 'done'], ['reserve:b', outOfStock])
-    expect(refused.steps).toEqual(['cancel', 'release:a'])
+    expect(refused.steps).toEqual(['cancel', 'release:a', 'release:b'])
     expect(refused.state.cancelReason).toBe('out_of_stock')
-    const end = refused.when(['cancel', 'done'], ['release:a', 'done'])
-    expect(typesOf(end)).toEqual(['FulfilmentCancelled', 'LineReleased', 'FulfilmentEnded'])
+    const end = refused.when(['cancel', 'done'], ['release:a', 'done'], ['release:b', 'done'])
+    expect(typesOf(end)).toEqual(['FulfilmentCancelled', 'LineReleased', 'LineReleased', 'FulfilmentEnded'])
     expect(end.state.ended).toBe('cancelled')
+  })
+
+  test('an instance of version 1 keeps its way: what was refused is left alone', () => {
+    const { state } = given('a', 'b').when(['reserve:a', 'done'], ['reserve:b', outOfStock])
+    expect(next({ ...state, sagaVersion: 1 }, new Date(startedAt))).toEqual(['cancel', 'release:a'])
   })
 
   test('a reservation of unknown outcome is released too', () => {
     const refused = given('a', 'b').when(['reserve:a', failed], ['reserve:b', outOfStock])
-    expect(refused.steps).toEqual(['cancel', 'release:a'])
+    expect(refused.steps).toEqual(['cancel', 'release:a', 'release:b'])
   })
 
   test('payment declined: cancel and release all, void nothing', () => {
@@ -257,5 +262,5 @@ describe('operators', () => {
 
 test('an instance of a version that this code does not have is not led along another way', () => {
   const { state } = given('a')
-  expect(() => statusOf({ ...state, sagaVersion: 99 })).toThrow('saga version 99')
+  expect(() => statusOf({ ...state, sagaVersion: 99 })).toThrow(NewerSagaVersion)
 })

@@ -3,7 +3,7 @@ import type { CancelReason, OrderEvent } from '../schemas/order.ts'
 import type { Money } from '../schemas/primitives.ts'
 
 /** The way an instance goes is fixed by the version it began with; see next-steps.ts. */
-export const currentSagaVersion = 1
+export const currentSagaVersion = 2
 
 /** `pending`: asked for, or about to be, with no outcome on record; the stock may or may not be reserved. */
 export type LineStatus = 'pending' | 'reserved' | 'waived' | 'refused' | 'released' | 'committed'

@@ -201,11 +201,38 @@ const refusedAndRepeated: { readonly move: Move; readonly turns: number }[] = [
   { move: { do: 'start' }, turns: 100 },
 ]
 
+/** Two orders want the last units, and a worker without its lease reserves what the other has been refused by then. */
+const refusedThenReserved: { readonly move: Move; readonly turns: number }[] = [
+  { move: { do: 'fault', fault: { crossings: 8, kind: 'fail-after' } }, turns: 0 },
+  {
+    move: {
+      ...{ do: 'place', token: 'tok_approve' },
+      lines: [
+        { sku: 'none', quantity: 1 },
+        { sku: 'few', quantity: 1 },
+      ],
+    },
+    turns: 1,
+  },
+  { move: { do: 'fault', fault: { crossings: 5, kind: 'break-after' } }, turns: 0 },
+  { move: { do: 'start' }, turns: 1 },
+  {
+    move: {
+      ...{ do: 'place', token: 'tok_approve' },
+      lines: [
+        { sku: 'few', quantity: 2 },
+        { sku: 'plenty', quantity: 1 },
+      ],
+    },
+    turns: 1,
+  },
+]
+
 test('whatever is cancelled, shipped, repeated, lost or killed, and whenever: stock and money add up, every order ends or is parked', {
   timeout: 300_000,
 }, async () => {
   await fc.assert(fc.asyncProperty(moves, history), {
     numRuns: Number(process.env.ORDERLOG_TEST_RUNS ?? 300),
-    examples: [[refusedAndRepeated]],
+    examples: [[refusedAndRepeated], [refusedThenReserved]],
   })
 })

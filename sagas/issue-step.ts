@@ -3,7 +3,7 @@ import type { EventStore } from '../platform/event-store.ts'
 import { EngineUnavailable } from '../platform/failures.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent, UndecodableEvent } from '../schemas/codec.ts'
 import type { Command, CommandContext } from '../schemas/commands.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import type { DomainEvent } from '../schemas/events.ts'
@@ -40,7 +40,8 @@ const within = <Result>(work: Promise<Result>, ms: number): Promise<Result | 'la
  * Issues the command of a step and says what came of it. What takes longer than `stepTimeoutMs` is left to itself and
  * counts as unknown: it is asked again later, under the same id.
  *
- * @throws EngineUnavailable when a store is away; nothing is known then and nothing is to be recorded
+ * @throws EngineUnavailable when a store is away, UndecodableEvent when only newer code can do it; nothing is known then
+ * and nothing is to be recorded
  */
 export const createIssueStep = (deps: {
   readonly commands: CommandDoor
@@ -69,6 +70,8 @@ export const createIssueStep = (deps: {
       return declined ? { outcome: 'refused', reason: declined.data.reason } : { outcome: 'done' }
     } catch (error) {
       if (isStoreAway(error)) throw error
+      // Newer code can do the step: that this code cannot is no attempt that failed.
+      if (error instanceof UndecodableEvent && error.code === 'newer-event') throw error
       if (!(error instanceof CommandRejected)) {
         if (error instanceof EngineUnavailable) return { outcome: 'failed', error: error.message, unavailable: true }
         deps.logger.error({ err: error, orderId, step }, 'a step failed')

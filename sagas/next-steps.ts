@@ -1,5 +1,5 @@
 import type { FulfilmentEvent, FulfilmentStep } from '../schemas/fulfilment.ts'
-import { type Fulfilment, pendingDeadline } from './fulfilment.ts'
+import { type Fulfilment, type LineStatus, pendingDeadline } from './fulfilment.ts'
 
 /** Forward: reserve every line, authorise, confirm; shipped: capture and commit. */
 const forward = (state: Fulfilment): FulfilmentStep[] => {
@@ -21,7 +21,7 @@ const forward = (state: Fulfilment): FulfilmentStep[] => {
  * counts as done: to release what was never reserved, or void what was never authorised, is harmless and closes the
  * door to a late arrival.
  */
-const backward = (state: Fulfilment): FulfilmentStep[] => {
+const backward = (state: Fulfilment, open: ReadonlySet<LineStatus>): FulfilmentStep[] => {
   const mayBeAuthorised =
     state.payment === 'authorised' ||
     (state.authorisationAsked && (state.payment === 'none' || state.payment === 'waived'))
@@ -29,26 +29,37 @@ const backward = (state: Fulfilment): FulfilmentStep[] => {
     ...(state.orderCancelled ? [] : (['cancel'] as const)),
     ...(mayBeAuthorised ? (['void'] as const) : []),
     ...(state.payment === 'captured' ? (['refund'] as const) : []),
-    ...state.lines
-      .filter((line) => line.status === 'pending' || line.status === 'reserved' || line.status === 'waived')
-      .map((line): FulfilmentStep => `release:${line.sku}`),
+    ...state.lines.filter(({ status }) => open.has(status)).map((line): FulfilmentStep => `release:${line.sku}`),
   ]
 }
 
+const mayBeReserved = new Set<LineStatus>(['pending', 'reserved', 'waived'])
+/** What was refused may be reserved later: by a worker that has lost its lease, or by an attempt that nobody waits for. */
+const mayBecomeReserved = new Set<LineStatus>([...mayBeReserved, 'refused'])
+
 /** The way of each saga version; an instance keeps the one it began with, so an entry is never edited, only added. */
 const ways = new Map<number, (state: Fulfilment) => FulfilmentStep[]>([
-  [1, (state) => (state.cancelReason ? backward(state) : forward(state))],
+  [1, (state) => (state.cancelReason ? backward(state, mayBeReserved) : forward(state))],
+  [2, (state) => (state.cancelReason ? backward(state, mayBecomeReserved) : forward(state))],
 ])
+
+/** An instance follows a saga version that only newer code has. */
+export class NewerSagaVersion extends Error {
+  constructor({ orderId, sagaVersion }: Pick<Fulfilment, 'orderId' | 'sagaVersion'>) {
+    super(`fulfilment ${orderId} follows saga version ${sagaVersion}, unknown here`)
+    this.name = 'NewerSagaVersion'
+  }
+}
 
 /**
  * Everything that is left to do at this stage, issuable now or not.
  *
- * @throws Error for an instance of a saga version that this code does not have
+ * @throws NewerSagaVersion
  */
 const wanted = (state: Fulfilment): FulfilmentStep[] => {
   if (state.ended) return []
   const way = ways.get(state.sagaVersion)
-  if (!way) throw new Error(`fulfilment ${state.orderId} follows saga version ${state.sagaVersion}, unknown here`)
+  if (!way) throw new NewerSagaVersion(state)
   return way(state)
 }
 

@@ -17,7 +17,8 @@ import { fulfilmentStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { openTestDatabase, type TestDatabase } from '../test/support/postgres.ts'
 import { createCommandHandler } from '../write-side/command-handler.ts'
-import { createFulfilmentProcessManager, type ProcessManagerConfig } from './process-manager.ts'
+import { createFulfilmentProcessManager } from './process-manager.ts'
+import type { ProcessManagerConfig } from './process-manager-config.ts'
 import { createOperatorDesk } from './routes.ts'
 import { createSagaTables } from './tables.ts'
 import { createWatchdog, findStuck, findUnseen } from './watchdog.ts'
@@ -369,7 +370,7 @@ describe('around it', () => {
     if (!first) throw new Error('the fulfilment is missing')
     await shop.store.append(
       fulfilmentStream(orderId),
-      [{ id: randomUUID(), type: 'fulfilment.started.v99', data: {}, metadata: first.metadata }],
+      [{ id: randomUUID(), type: 'fulfilment.dreamt-of.v1', data: {}, metadata: first.metadata }],
       'any',
     )
     await ship(shop, orderId)

@@ -6,10 +6,12 @@ import { decodeEvent } from '../schemas/codec.ts'
 import type { FulfilmentEvent } from '../schemas/fulfilment.ts'
 import { fulfilmentStream, orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
+import { newEvent } from '../test/support/new-event.ts'
 import { createSagaWorld, type SagaWorld } from '../test/support/saga-world.ts'
 import { createAdvance } from './advance.ts'
 import { createInstances } from './instances.ts'
-import { defaultProcessManagerConfig } from './process-manager.ts'
+import { defaultProcessManagerConfig } from './process-manager-config.ts'
+import { commandIdOf } from './step-commands.ts'
 
 let world: SagaWorld
 const line = [{ sku: 'a', quantity: 1 }]
@@ -142,4 +144,79 @@ test("an operator's decision counts even in one bunch with a repeated beginning"
     { trigger: { type: 'Nudge' }, atLeast: revision + 1n },
   ])
   expect(statusOf(orderId)).toBe('completed')
+})
+
+test('an order with an event whose name nobody knows is set aside, visibly, until code that knows it is told to retry', async () => {
+  world.start()
+  const [strange, other] = [await shippable('one'), await shippable('two')]
+  await world.store.append(orderStream(strange), [newEvent({}, 'order.gift-wrapped.v1')], 'any')
+  await eventually(async () => world.tables.broken.get(strange), Boolean)
+  expect(world.tables.broken.get(strange)).toMatch(/order-.*@2\) is a "order.gift-wrapped.v1", a name/)
+  // What comes later waits: nobody knows whether the order may be charged.
+  const shipped = { orderId: strange, customerId: 'customer-1', carrier: 'DHL', trackingId: 'T1' }
+  const at = '2026-11-21T10:00:00.000Z'
+  await world.store.append(orderStream(strange), [newEvent({ ...shipped, shippedAt: at }, 'order.shipped.v1')], 'any')
+  await world.ship(other)
+  await world.settle()
+  expect([statusOf(strange), statusOf(other)]).toEqual(['waiting', 'completed'])
+  // Also after a restart, and when the same code is told to retry.
+  for (const life of world.living()) life.kill()
+  world.start()
+  await world.settle()
+  await nudge(strange)
+  expect([statusOf(strange), world.tables.broken.has(strange)]).toEqual(['waiting', true])
+  const charged = [...world.gateway.books.values()].filter(({ status }) => status === 'captured')
+  expect(charged.map(({ orderId }) => orderId)).toEqual([other])
+})
+
+test('a reservation that comes late to an order that was refused finds the door closed, although there is stock by then', async () => {
+  world.start()
+  const orderId = await world.place('one', 'tok_approve', [{ sku: 'scarce', quantity: 1 }])
+  await world.settle()
+  expect(statusOf(orderId)).toBe('cancelled')
+  await world.receive('scarce', 1)
+  const at = '2026-11-21T09:30:00.000Z'
+  const commandId = commandIdOf(orderId, 'reserve:scarce')
+  const late = world.shop.handle(
+    { type: 'ReserveStock', at, orderId, sku: 'scarce', quantity: 1 },
+    { commandId, correlationId: orderId, causationId: orderId, actor: 'saga:order-fulfilment' },
+  )
+  await expect(late).rejects.toMatchObject({ code: 'reservation-settled' })
+  expect(await world.shop.inventories.load('scarce')).toMatchObject({ onHand: 1, reserved: 0 })
+})
+
+test('an order whose saga version only newer code has is left to newer code', async () => {
+  const life = world.start()
+  const orderId = await shippable('one')
+  life.kill()
+  const { events } = await world.store.readStream(fulfilmentStream(orderId), { limit: 1 })
+  const newer = '0d6f7a52-8f64-4d4e-9a53-6b1f0c1c7a02'
+  const data = { ...(events[0]?.data as object), orderId: newer, sagaVersion: 99 }
+  await world.store.append(fulfilmentStream(newer), [newEvent(data, 'fulfilment.started.v1')], 'none')
+  world.start()
+  await nudge(newer)
+  expect(world.tables.broken.size).toBe(0)
+  expect(world.tables.timers.get(`${newer} retry`)?.dueAt).toBe('2026-11-21T09:30:05.000Z')
+})
+
+test('a newer version of an event is left to newer code, and nothing behind it is acted upon meanwhile', async () => {
+  const life = world.start({ lookAgainMs: 1 })
+  const [newer, other] = [await shippable('one'), await shippable('two')]
+  await world.store.append(orderStream(newer), [newEvent({}, 'order.shipped.v2')], 'any')
+  const position = await world.store.head()
+  await world.ship(other)
+  const { waiting } = await eventually(
+    async () => life.manager.status(),
+    (status) => status.waiting !== undefined,
+  )
+  expect(waiting).toContain('"order.shipped.v2", a newer version than this code knows')
+  expect(life.manager.status().position < position).toBe(true)
+  expect([statusOf(newer), statusOf(other), world.tables.broken.size]).toEqual(['waiting', 'waiting', 0])
+  // Newer code has gone past it.
+  await world.checkpoints.save(0, position)
+  await eventually(
+    async () => statusOf(other),
+    (status) => status === 'completed',
+  )
+  expect(life.manager.status().waiting).toBeUndefined()
 })

@@ -25,6 +25,8 @@ export interface SagaTables {
   save(row: InstanceRow): Promise<void>
   /** Shows that an instance cannot even be read or recorded. */
   saveBroken(orderId: string, error: string, now: Date): Promise<void>
+  /** Orders that `saveBroken` has set aside and nobody has led on since. */
+  asideOrders(): Promise<readonly string[]>
   setTimer(orderId: string, name: string, dueAt: Date): Promise<void>
   clearTimer(orderId: string, name: string): Promise<void>
   /** Takes timers that are due, at most so many; they come back at `until` unless they were cleared or set anew. */
@@ -80,7 +82,11 @@ const brokenStatement: Statement = {
       updated_at, attempts)
     values ($1, '', 'parked', $2, 0, 0, $3, $3, 1)
     on conflict (order_id) do update set status = 'parked', error = excluded.error, waiting_for = null,
-      updated_at = excluded.updated_at`,
+      parked_step = null, updated_at = excluded.updated_at`,
+}
+const asideStatement: Statement = {
+  name: 'saga_aside',
+  text: `select order_id as "orderId" from saga.instances where status = 'parked' and parked_step is null`,
 }
 const claimStatement: Statement = {
   name: 'saga_claim_timers',
@@ -141,6 +147,8 @@ export const createSagaTables = (database: Database): SagaTables => {
     saveBroken: async (orderId, error, now) => {
       await database.execute(brokenStatement, [orderId, error, now.toISOString()])
     },
+    asideOrders: async () =>
+      (await database.execute<{ orderId: string }>(asideStatement)).map(({ orderId }) => orderId),
     setTimer: async (orderId, name, dueAt) => {
       await database.execute(setTimerStatement, [orderId, name, dueAt.toISOString()])
     },

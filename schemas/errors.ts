@@ -64,9 +64,45 @@ export const errors = {
   'saga-not-found': { status: 404, title: 'There is no fulfilment of this order.' },
   'saga-not-parked': { status: 409, title: 'The fulfilment is not parked.' },
   'parked-event-not-found': { status: 404, title: 'There is no such parked event.' },
+  'event-not-editable': { status: 409, title: 'This version does not know the event, and so not what it may say.' },
+  'invalid-replacement': { status: 422, title: 'The replacement is not a valid form of the event.' },
+  'unknown-event': { status: 409, title: 'The stream holds an event that this version of the code does not know.' },
+  'newer-event': {
+    status: 503,
+    title: 'The stream holds an event in a newer version than this server knows; it must be updated, or another asked.',
+  },
   'not-yet-visible': { status: 503, title: 'The read model has not caught up with the consistency token in time.' },
   'read-model-absent': { status: 503, title: 'The read model has not been built yet.' },
-  'in-the-future': { status: 400, title: 'The revision or time asked for has not happened yet.' },
+  'in-the-future': { status: 400, title: 'The revision, position or time asked for has not happened yet.' },
+  'board-without-revisions': {
+    status: 400,
+    title: 'A leaderboard is of many streams and has no revision; ask for a position or a time.',
+  },
+  'history-in-preparation': {
+    status: 503,
+    title: 'So much history was never asked for before and takes longer to fold; what was done is kept. Try again.',
+  },
+  // Rebuilding read models.
+  'projection-not-found': { status: 404, title: 'There is no such projection.' },
+  'nothing-to-rebuild': { status: 422, title: 'This consumer of the log keeps no read model that could be rebuilt.' },
+  'rebuild-running': {
+    status: 409,
+    title: 'A rebuild of the projection is under way, or has stopped and waits to be resumed or dropped.',
+  },
+  'rebuild-not-found': { status: 404, title: 'There is no rebuild of this projection.' },
+  'generation-not-found': { status: 404, title: 'The projection has no such generation.' },
+  'generation-live': {
+    status: 409,
+    title: 'The generation is live or being built; only one that is neither can be dropped.',
+  },
+  // Verifying read models.
+  'verify-position-not-reached': { status: 422, title: 'The read model has not reached the position asked for.' },
+  'verify-position-passed': { status: 422, title: 'The sums have gone past the position asked for.' },
+  'verify-interrupted': {
+    status: 409,
+    title: 'The read model was replaced or moved while it was verified; try again.',
+  },
+  'verify-repair-refused': { status: 409, title: 'The read model cannot be repaired now, or not like this.' },
   // Live feed.
   'upgrade-required': { status: 426, title: 'The live feed is spoken over WebSocket.' },
   'unknown-message': { status: 400, title: 'The message is not one that this server understands.' },

@@ -14,12 +14,22 @@ export type Uuid = Static<typeof Uuid>
 export const Timestamp = Type.String({ format: 'timestamp' })
 export type Timestamp = Static<typeof Timestamp>
 
+/**
+ * A place in history: decimal digits are a revision of the stream asked about, `position:` and digits a position in the
+ * log, a timestamp a time.
+ */
+export const AsOf = Type.String({ format: 'as-of' })
+export type AsOf = Static<typeof AsOf>
+
 export const Sku = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })
 export type Sku = Static<typeof Sku>
 
 /** The shop's own id of a customer; no personal data belongs in it. */
 export const CustomerId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })
 export type CustomerId = Static<typeof CustomerId>
+
+/** Who follows the log: a projection (`order_details`) or the saga (`order-fulfilment`). */
+export const ConsumerName = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' })
 
 /** Units of one product in one order line. 100 lines of this at the highest price stay below 2^53 minor units. */
 export const Quantity = Type.Integer({ minimum: 1, maximum: 10_000 })

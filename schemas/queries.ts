@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Currency, CustomerId, Sku, strict, Timestamp, text, Uuid } from './primitives.ts'
+import { AsOf, ConsumerName, Currency, CustomerId, Sku, strict, Timestamp, text, Uuid } from './primitives.ts'
 
 const limit = Type.Integer({ minimum: 1, maximum: 200, default: 50 })
 const cursor = Type.String({ minLength: 1, maxLength: 1_024, pattern: '^[A-Za-z0-9_-]+$' })
@@ -20,6 +20,11 @@ export type OrderStatus = Static<typeof OrderStatus>
 
 export const OrderIdParams = strict({ orderId: Uuid })
 export const SkuParams = strict({ sku: Sku })
+export const ConsumerParams = strict({ name: ConsumerName })
+export const GenerationParams = strict({
+  name: ConsumerName,
+  generation: Type.String({ pattern: '^[1-9][0-9]{0,8}$' }),
+})
 export const CustomerParams = strict({ customerId: CustomerId })
 
 /** `GET /v1/orders`: newest first unless `sort` says otherwise. */
@@ -39,11 +44,11 @@ export const ListOrdersQuery = strict({
 })
 export type ListOrdersQuery = Static<typeof ListOrdersQuery>
 
-/** `GET /v1/orders/:id`: `asOf` is a revision of the order's stream or a time; then the answer is folded from the log. */
-export const OrderQuery = strict({
-  waitMs,
-  asOf: Type.Optional(Type.Union([Type.String({ pattern: '^(0|[1-9][0-9]{0,17})$' }), Timestamp])),
-})
+/** Then the answer is folded from the log, and `waitMs` is how long it may take to fold what was never asked for before. */
+const asOf = Type.Optional(AsOf)
+
+export const OrderQuery = strict({ waitMs, asOf })
+export const StockQuery = strict({ waitMs, asOf })
 export const PageQuery = strict({ ...page, waitMs })
 export const WaitQuery = strict({ waitMs })
 
@@ -66,9 +71,13 @@ export const SalesQuery = strict({
   currency: Type.Optional(Currency),
 })
 
-/** `GET /v1/leaderboards/products|customers`. `at` picks the hour or day (default: the present one), UTC. */
+/**
+ * `GET /v1/leaderboards/products|customers`. `at` picks the hour or day (default: the present one, or that of `asOf`),
+ * UTC.
+ */
 export const LeaderboardQuery = strict({
   waitMs,
+  asOf,
   by: Type.Optional(Type.Union([Type.Literal('revenue'), Type.Literal('units')])),
   window: Type.Optional(Type.Union([Type.Literal('hour'), Type.Literal('day'), Type.Literal('all')])),
   at: Type.Optional(Timestamp),
@@ -98,6 +107,25 @@ export const ListSagasQuery = strict({
   stuck: Type.Optional(Type.Boolean()),
 })
 
-const projection = Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}$' })
-export const ListParkedEventsQuery = strict({ ...page, projection: Type.Optional(projection) })
+/** A projection, or a generation of it that is being built: `order_details@2`. */
+const projection = Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}(@[1-9][0-9]{0,8})?$' })
+/** `GET /v1/parked-events`: those that are parked, unless `status` asks for what operators decided. */
+export const ListParkedEventsQuery = strict({
+  ...page,
+  projection: Type.Optional(projection),
+  status: Type.Optional(
+    Type.Union([
+      Type.Literal('parked'),
+      Type.Literal('failed'),
+      Type.Literal('behind'),
+      Type.Literal('edited'),
+      Type.Literal('discarded'),
+    ]),
+  ),
+})
+export type ListParkedEventsQuery = Static<typeof ListParkedEventsQuery>
 export const ParkedStreamParams = strict({ projection, stream: text(1, 200) })
+export const ParkedEventParams = strict({
+  ...ParkedStreamParams.properties,
+  revision: Type.String({ pattern: '^(0|[1-9][0-9]{0,17})$' }),
+})

@@ -56,3 +56,9 @@ export const namesOf = (...types: readonly DomainEventType[]): string[] =>
     const [, stem, version] = /^(.+)\.v(\d+)$/.exec(newest) ?? []
     return Array.from({ length: Number(version) }, (_, index) => `${stem}.v${index + 1}`)
   })
+
+/** The name under which the event of a stored name, in any version, is written today; undefined for an unknown event. */
+export const newestNameOf = (storedName: string): StoredName | undefined => {
+  const stem = storedName.replace(/\.v\d+$/, '')
+  return Object.values(storedNames).find((newest) => newest.replace(/\.v\d+$/, '') === stem)
+}

@@ -10,7 +10,10 @@ const isEverywhere = (day: string): boolean => day >= '01' && day <= '28'
 const isTimestamp = (value: string): boolean =>
   timestamp.test(value) && (isEverywhere(value.slice(8, 10)) || new Date(value).toJSON() === value)
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const timestamp = /^\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+// PostgreSQL knows no year 0.
+const timestamp = /^(?!0000)\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+
+const asOf = /^(0|[1-9][0-9]{0,17}|position:(0|[1-9][0-9]{0,18}))$/
 
 const createAjv = (options: { allErrors: boolean; coerceTypes: boolean }) => {
   const ajv = new Ajv({ ...options, strict: true, strictTypes: false, useDefaults: true, verbose: true })
@@ -20,6 +23,7 @@ const createAjv = (options: { allErrors: boolean; coerceTypes: boolean }) => {
   ajv.addFormat('text', (value: string) => value.isWellFormed() && !controlCharacter.test(value))
   ajv.addFormat('currency', (value: string) => currencies.has(value))
   ajv.addFormat('timestamp', isTimestamp)
+  ajv.addFormat('as-of', (value: string) => asOf.test(value) || isTimestamp(value))
   return ajv
 }
 
@@ -42,6 +46,8 @@ const formatSentences: Record<string, string> = {
   text: 'must be well-formed text without control characters',
   currency: 'must be an ISO 4217 currency code such as "EUR"',
   timestamp: 'must be a UTC time such as "2026-01-31T09:30:00.000Z"',
+  'as-of':
+    'must be a revision such as "7", a position in the log such as "position:1234", or a UTC time such as "2026-01-31T09:30:00.000Z"',
 }
 
 const sentence = (error: ErrorObject): string => {

@@ -1,6 +1,17 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { CancelReason } from './order.ts'
-import { Address, Currency, CustomerId, Money, OrderLine, Sku, strict, Timestamp, Uuid } from './primitives.ts'
+import {
+  Address,
+  ConsumerName,
+  Currency,
+  CustomerId,
+  Money,
+  OrderLine,
+  Sku,
+  strict,
+  Timestamp,
+  Uuid,
+} from './primitives.ts'
 import { OrderStatus } from './queries.ts'
 
 const nullable = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
@@ -82,3 +93,107 @@ export const Leaderboard = strict({
   places: Type.Array(LeaderboardPlace),
 })
 export type Leaderboard = Static<typeof Leaderboard>
+
+const Generation = Type.Integer({ minimum: 1 })
+const Version = Type.Integer({ minimum: 1 })
+
+/** A rebuild in a list. `percent` of the events is of those known so far: it may fall when the log grows. */
+export const RebuildProgress = strict({
+  generation: Generation,
+  phase: Type.Union([
+    Type.Literal('loading'),
+    Type.Literal('indexing'),
+    Type.Literal('catching-up'),
+    Type.Literal('verifying'),
+    Type.Literal('swapping'),
+    Type.Literal('done'),
+  ]),
+  state: Type.Union([
+    Type.Literal('running'),
+    Type.Literal('cancelled'),
+    Type.Literal('failed'),
+    Type.Literal('done'),
+    Type.Literal('dropped'),
+  ]),
+  percent: Type.Integer({ minimum: 0, maximum: 100 }),
+})
+export type RebuildProgress = Static<typeof RebuildProgress>
+
+/** A rebuild of one projection; rate and time left are of the present phase. */
+export const RebuildView = strict({
+  ...RebuildProgress.properties,
+  projection: ConsumerName,
+  run: Type.String({ description: 'uuid, shared by those that read the log together', format: 'uuid' }),
+  version: Version,
+  eventsDone: Digits,
+  eventsTotal: Digits,
+  position: Digits,
+  lagEvents: nullable(Digits),
+  eventsPerSecond: nullable(Type.Number()),
+  secondsLeft: nullable(Type.Number()),
+  error: nullable(Type.String({ description: 'What it waits for, or why it has failed.' })),
+  operator: Type.String(),
+  reason: nullable(Type.String()),
+  startedAt: Timestamp,
+  updatedAt: Timestamp,
+  finishedAt: nullable(Timestamp),
+})
+export type RebuildView = Static<typeof RebuildView>
+
+/** What a rebuild would do. Null is what is not known before. */
+export const RebuildPlanView = strict({
+  projection: ConsumerName,
+  generation: Generation,
+  eventsByType: Type.Record(Type.String(), Digits),
+  eventsTotal: Digits,
+  rowsExpected: nullable(Digits),
+  eventsPerSecond: nullable(Type.Number()),
+  secondsExpected: nullable(Type.Number()),
+})
+export type RebuildPlanView = Static<typeof RebuildPlanView>
+
+/** A generation of a read model: the live one, one that is built, or one that was live and can be swapped back. */
+export const GenerationView = strict({
+  generation: Generation,
+  version: Version,
+  state: Type.Union([Type.Literal('live'), Type.Literal('building'), Type.Literal('kept')]),
+  createdAt: Timestamp,
+  replacedAt: nullable(Timestamp),
+  parkedEventCount: Type.Integer({ minimum: 0 }),
+})
+export type GenerationView = Static<typeof GenerationView>
+
+/** Where a consumer of the log stands. */
+export const ProjectionSummary = strict({
+  name: ConsumerName,
+  version: nullable(Version),
+  generation: nullable(Generation),
+  parkedEventCount: Type.Integer({ minimum: 0 }),
+  gapCount: Type.Integer({
+    minimum: 0,
+    description: 'Events that it goes without because an operator discarded them.',
+  }),
+  state: nullable(Type.String({ description: 'Of the projector, when it runs in the process that was asked.' })),
+  partitions: Type.Array(
+    strict({
+      partition: Type.Integer({ minimum: 0 }),
+      position: Digits,
+      updatedAt: Timestamp,
+      lagEvents: nullable(Digits),
+    }),
+  ),
+  error: Type.Optional(Type.String({ description: 'Why it does not go on, or why it is not known where it stands.' })),
+  rebuild: nullable(RebuildProgress),
+  stale: nullable(Type.String({ description: 'Why it must be rebuilt; null when it need not be, or nobody knows.' })),
+})
+export type ProjectionSummary = Static<typeof ProjectionSummary>
+
+/** All there is to know of a consumer of the log. `rebuild` is the last one, also when it has ended. */
+export const ProjectionView = strict({
+  ...ProjectionSummary.properties,
+  head: nullable(Digits),
+  codeVersion: nullable(Version),
+  generations: Type.Array(GenerationView),
+  rebuild: nullable(RebuildView),
+})
+export type ProjectionView = Static<typeof ProjectionView>

@@ -6,6 +6,7 @@ import type { Metrics } from '../platform/metrics.ts'
 import type { PaymentGateway } from '../platform/payment-gateway.ts'
 import type { SnapshotStore } from '../platform/snapshots.ts'
 import type { CatalogCommand } from '../schemas/catalog.ts'
+import { UndecodableEvent } from '../schemas/codec.ts'
 import type { CommandType } from '../schemas/commands.ts'
 import type { CustomerCommand } from '../schemas/customer.ts'
 import { CommandRejected } from '../schemas/errors.ts'
@@ -51,7 +52,7 @@ export interface WriteSide extends CommandHandler {
 }
 
 const outcomeOf = (error: unknown): string => {
-  if (error instanceof CommandRejected) return error.code
+  if (error instanceof CommandRejected || error instanceof UndecodableEvent) return error.code
   return error instanceof EngineUnavailable ? 'unavailable' : 'failed'
 }
 

@@ -1,26 +1,14 @@
 import Table from 'cli-table3'
-import { readConfig } from '../config.ts'
-import { StartupError } from '../failures.ts'
-
-/** The platform itself gives an engine that hangs up to 5 s, one after the other. */
-const patienceMs = 30_000
-
-const ask = async (url: string): Promise<{ readonly ok: boolean; readonly body: unknown }> => {
-  const response = await fetch(url, { signal: AbortSignal.timeout(patienceMs) })
-  return { ok: response.ok, body: await response.json() }
-}
+import type { ProjectionSummary } from '../../schemas/views.ts'
+import { askPlatform, baseUrl } from './ask.ts'
+import { notices } from './projections.ts'
 
 interface Readiness {
   status: string
   checks: Record<string, { ok: boolean; detail?: string }>
 }
 interface Projections {
-  projections: {
-    name: string
-    parkedEventCount: number
-    partitions: { partition: number; position: string; lagEvents: string | null }[]
-    error?: string
-  }[]
+  projections: ProjectionSummary[]
 }
 interface Problem {
   title: string
@@ -29,31 +17,23 @@ interface Problem {
 
 const tableOf = ({ projections }: Projections): string => {
   const models = new Table({
-    head: ['consumer', 'partition', 'position', 'events behind', 'parked'],
+    head: ['consumer', 'state', 'partition', 'position', 'events behind', 'parked', 'gaps'],
     style: { head: [], border: [] },
   })
-  for (const { name, parkedEventCount, partitions, error } of projections) {
-    if (error) models.push([name, '-', error, '-', parkedEventCount])
+  for (const { name, state: told, parkedEventCount: parked, gapCount: gaps, partitions, error } of projections) {
+    const state = told ?? ''
+    if (partitions.length === 0 && error) models.push([name, state, '-', error, '-', parked, gaps])
     for (const { partition, position, lagEvents } of partitions)
-      models.push([name, partition, position, lagEvents ?? 'unknown', parkedEventCount])
+      models.push([name, state, partition, position, lagEvents ?? 'unknown', parked, gaps])
   }
-  return models.toString()
+  return [models.toString(), ...notices(projections)].join('\n')
 }
 
 /** `orderlog status`: asks the platform at ORDERLOG_HOST:ORDERLOG_PORT. Exit code 1 when it is not ready. */
 export const status = async (options: { json?: boolean }): Promise<void> => {
-  const config = readConfig()
-  const base = `http://${config.host}:${config.port}`
-  let ready: Readiness
-  let models: Awaited<ReturnType<typeof ask>>
-  try {
-    ready = (await ask(`${base}/health/ready`)).body as Readiness
-    models = await ask(`${base}/v1/projections`)
-  } catch (error) {
-    throw new StartupError(`No Orderlog answers on ${base}: is it running, and on that port (ORDERLOG_PORT)?`, {
-      cause: error,
-    })
-  }
+  const base = baseUrl()
+  const ready = (await askPlatform(base, '/health/ready')).body as Readiness
+  const models = await askPlatform(base, '/v1/projections')
   if (ready.status !== 'ready') process.exitCode = 1
   if (options.json) {
     console.log(JSON.stringify({ ready, ...(models.ok ? (models.body as Projections) : { problem: models.body }) }))

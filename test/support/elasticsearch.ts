@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import type { Database } from '../../platform/database.ts'
 import { type Elasticsearch, openElasticsearch, type Patience } from '../../platform/elasticsearch-client.ts'
 import { createElasticsearchSearchIndex } from '../../platform/elasticsearch-search-index.ts'
+import { silentLogger as logger } from '../../platform/logging.ts'
 import { openTestDatabase } from './postgres.ts'
 
 export const elasticsearchUrl = process.env.ORDERLOG_TEST_ELASTICSEARCH_URL ?? ''
@@ -20,20 +22,24 @@ export const deleteIndices = async (engine: Elasticsearch, prefix: string): Prom
   if (index.length > 0) await engine.write((client, options) => client.indices.delete({ index }, options))
 }
 
-/** A search index of its own on the test server, and a database for its book-keeping. */
-export const openTestSearchIndex = async () => {
-  const { database, drop } = await openTestDatabase()
+/**
+ * A search index of its own on the test server, and a database for its book-keeping.
+ *
+ * @param shared the database; default: one of its own
+ */
+export const openTestSearchIndex = async (shared?: Database) => {
+  const { database, drop } = shared ? { database: shared, drop: async () => undefined } : await openTestDatabase()
   const engine = openElasticsearch({ url: elasticsearchUrl })
   const prefix = `test-${randomUUID()}`
   return {
     database,
     engine,
     prefix,
-    index: createElasticsearchSearchIndex({ engine, database, prefix }),
+    index: createElasticsearchSearchIndex({ engine, database, logger, prefix }),
     /** The same index through other connections: another process, as far as it can tell. */
     through: (url: string, patience: Partial<Patience> = {}) => {
       const other = openElasticsearch({ url }, patience)
-      return { engine: other, index: createElasticsearchSearchIndex({ engine: other, database, prefix }) }
+      return { engine: other, index: createElasticsearchSearchIndex({ engine: other, database, logger, prefix }) }
     },
     close: async () => {
       await deleteIndices(engine, prefix)

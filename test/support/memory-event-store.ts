@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { countTypesByReading } from '../../platform/count-types.ts'
 import type { AppendResult, EventStore, LogPage, ReadAllOptions } from '../../platform/event-store.ts'
 import { createProgress } from '../../platform/progress.ts'
 import { proposeAppend } from '../../platform/proposed-append.ts'
@@ -63,6 +64,7 @@ export const createMemoryEventStore = (): EventStore => {
   return {
     append,
     readAll,
+    seeks: true,
     readStream: async (stream, { direction = 'forwards', from, limit } = {}) => {
       const stored = streams.get(stream) ?? []
       const chosen =
@@ -85,7 +87,9 @@ export const createMemoryEventStore = (): EventStore => {
         } else await progress.beyond(position, signal)
       }
     },
+    countTypes: (upTo) => countTypesByReading(readAll, upTo),
     head: async () => BigInt(log.length),
+    last: async () => log.at(-1),
     identity: async () => identity,
   }
 }

@@ -23,6 +23,7 @@ export const createMemorySagaTables = (): MemorySagaTables => {
     save: async (row) => {
       if ((rows.get(row.orderId)?.revision ?? -1n) > row.revision) return
       rows.set(row.orderId, row)
+      broken.delete(row.orderId)
       const wanted = new Map(row.timers.map((timer) => [keyOf(row.orderId, timer.name), timer]))
       for (const [key, timer] of timers)
         if (timer.orderId === row.orderId && !timer.name.startsWith('refund:') && !wanted.has(key)) timers.delete(key)
@@ -32,6 +33,7 @@ export const createMemorySagaTables = (): MemorySagaTables => {
     saveBroken: async (orderId, error) => {
       broken.set(orderId, error)
     },
+    asideOrders: async () => [...broken.keys()],
     setTimer: async (orderId, name, dueAt) => {
       timers.set(keyOf(orderId, name), { orderId, name, dueAt: dueAt.toISOString() })
     },

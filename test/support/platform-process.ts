@@ -23,12 +23,12 @@ const cli = new URL('../../dist/platform/cli.js', import.meta.url).pathname
 export const spawnCli = (
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
-  options: { readonly stdin?: 'ignore' | 'pipe' } = {},
+  options: { readonly stdin?: 'ignore' | 'pipe'; readonly cli?: string } = {},
 ): ChildProcess => {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(ORDERLOG|KAFKA|REDIS|ELASTICSEARCH)_|_URL$/.test(name)),
   )
-  return spawn(process.execPath, [cli, ...args], {
+  return spawn(process.execPath, [options.cli ?? cli, ...args], {
     env: { ...inherited, ...environment },
     stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
   })

@@ -40,3 +40,22 @@ export const openTestDatabase = async (options: { max?: number; migrated?: boole
     },
   }
 }
+
+/** A copy of a database to which nobody is connected but its own pool, which is closed: a backup of the whole. */
+export const copyDatabase = async ({ database, url }: TestDatabase): Promise<Pick<TestDatabase, 'url' | 'drop'>> => {
+  const server = process.env.ORDERLOG_TEST_DATABASE_URL ?? url
+  const copy = new URL(url)
+  copy.pathname = `${copy.pathname}_copy`
+  const names = { from: new URL(url).pathname.slice(1), to: copy.pathname.slice(1) }
+  await database.close()
+  await administrate(server, `create database ${names.to} template ${names.from}`)
+  return { url: copy.href, drop: () => administrate(server, `drop database if exists ${names.to} with (force)`) }
+}
+
+/** Puts the whole database back to a copy of it, whoever is connected. */
+export const putBackDatabase = async ({ url }: TestDatabase, copy: { readonly url: string }): Promise<void> => {
+  const server = process.env.ORDERLOG_TEST_DATABASE_URL ?? url
+  const [name, from] = [url, copy.url].map((each) => new URL(each).pathname.slice(1))
+  await administrate(server, `drop database ${name} with (force)`)
+  await administrate(server, `create database ${name} template ${from}`)
+}

@@ -86,12 +86,16 @@ export const append = async (store: EventStore, ...events: readonly DomainEvent[
   return last
 }
 
-/** A log with its feed and everything that a projector needs, in a database of its own. */
-export const openProjectionRig = async () => {
+/**
+ * A log with its feed and everything that a projector needs, in a database of its own.
+ *
+ * @param log a log elsewhere, closed with the rig
+ */
+export const openProjectionRig = async (log?: EventStore & { close(): Promise<void> }) => {
   const test = await openTestDatabase()
   const { database } = test
   const logger = silentLogger
-  const store = openPostgresEventStore({ database, logger, pollMs: 20 })
+  const store = log ?? openPostgresEventStore({ database, logger, pollMs: 20 })
   const leases = openLeases({ database, logger, retryMs: 20 })
   const feed = createLogEventFeed({ store, leases, decode: decodeEvent, logger })
   const running: (() => Promise<void>)[] = []
@@ -117,6 +121,13 @@ export const openProjectionRig = async () => {
       ...projector,
       ended,
       stop,
+      /** Until it has stopped and says why. */
+      stopped: () =>
+        eventually(
+          async () => projector.status(),
+          ({ state }) => state === 'stopped',
+          { what: `${projection.name} stopping` },
+        ),
       /** Until the projection has handled all that is in the log now. */
       caughtUp: async () => {
         const head = await store.head()
@@ -135,6 +146,7 @@ export const openProjectionRig = async () => {
     ...test,
     store,
     feed,
+    leases,
     start,
     rows: <Row>(text: string, values: readonly unknown[] = []) => database.query<Row>(text, values),
     /** Every event of the log as projections see it. */

@@ -20,6 +20,7 @@ import { decodeEvent, encodeEvent } from '../../schemas/codec.ts'
 import type { DomainEvent } from '../../schemas/events.ts'
 import type { PersonalData, Sealed } from '../../schemas/primitives.ts'
 import { openTestDatabase, type TestDatabase } from './postgres.ts'
+import { rebuildDouble } from './rebuild-double.ts'
 
 const noSearch: ReadApiDependencies['searchIndex'] = {
   products: { search: async () => [] },
@@ -89,8 +90,21 @@ export const openReadSide = async (
   if (options.projecting !== false) project()
 
   const server = createHttpServer({ logger, metrics })
-  const deps = { database, store, feed, vault, consistency, leaderboards, searchIndex: noSearch, parkedEvents, clock }
-  registerLive(server, { ...deps, logger, metrics }, options.live)
+  const deps = {
+    database,
+    store,
+    feed,
+    vault,
+    consistency,
+    leaderboards,
+    searchIndex: noSearch,
+    parkedEvents,
+    rebuilds: rebuildDouble(),
+    knownProjections: projections.map(({ name, version }) => ({ name, version, rebuildable: true })),
+    clock,
+    metrics,
+  }
+  registerLive(server, { ...deps, logger }, options.live)
   registerReadApi(server, { ...deps, ...options.deps })
   await server.listen({ host: '127.0.0.1', port: 0 })
   const { port } = server.server.address() as AddressInfo

@@ -6,11 +6,8 @@ import { EngineUnavailable } from '../../platform/failures.ts'
 import { createLogEventFeed } from '../../platform/log-event-feed.ts'
 import { silentLogger } from '../../platform/logging.ts'
 import { createMetrics } from '../../platform/metrics.ts'
-import {
-  createFulfilmentProcessManager,
-  type FulfilmentProcessManager,
-  type ProcessManagerConfig,
-} from '../../sagas/process-manager.ts'
+import { createFulfilmentProcessManager, type FulfilmentProcessManager } from '../../sagas/process-manager.ts'
+import type { ProcessManagerConfig } from '../../sagas/process-manager-config.ts'
 import { decodeEvent } from '../../schemas/codec.ts'
 import { CommandRejected } from '../../schemas/errors.ts'
 import type { OrderLine } from '../../schemas/primitives.ts'

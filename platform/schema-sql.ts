@@ -10,3 +10,9 @@ export const sqlBeside = (module: string, file: string, schema: string): string 
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) throw new RangeError(`"${schema}" is not a name for a schema`)
   return readFileSync(new URL(file, module), 'utf8').replaceAll('{schema}', schema)
 }
+
+/** What follows the line `-- Indexes` is cheaper to make after a bulk load. */
+export const splitDdl = (ddl: string): { readonly tables: string; readonly indexes: string } => {
+  const [tables = '', indexes = ''] = ddl.split(/^-- Indexes$/m)
+  return { tables, indexes }
+}

@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { eventually } from '../test/support/eventually.ts'
+import { type KafkaRig, kafkaSuite, openKafkaRig, withoutKafka } from '../test/support/kafka.ts'
+import { newEvents } from '../test/support/new-event.ts'
+import { putBack } from '../test/support/put-back.ts'
+import { TopicHeldBack } from './failures.ts'
+import { createTopicGuard } from './kafka-put-back.ts'
+import { createPutBackRecords, kafkaConsumer } from './put-back-records.ts'
+
+describe.skipIf(withoutKafka)(kafkaSuite('a topic that holds the future of a log that was put back'), () => {
+  let rig: KafkaRig
+  beforeEach(async () => {
+    rig = await openKafkaRig()
+  })
+  afterEach(() => rig.close())
+
+  const write = async (count: number): Promise<bigint> => {
+    for (let index = 0; index < count; index += 1) await rig.store.append(`order-${index % 7}`, newEvents(1), 'any')
+    return rig.store.head()
+  }
+  const records = () => createPutBackRecords(rig.database)
+  /** Another process. */
+  const guard = () => createTopicGuard({ kafka: rig.kafka, store: rig.store, database: rig.database })
+  const carried = async (): Promise<void> => {
+    const relay = rig.startRelay()
+    const head = await rig.store.head()
+    await eventually(
+      async () => relay.status(),
+      ({ position }) => position >= head,
+      { what: `the relay coming to ${head}` },
+    )
+    await relay.stop()
+  }
+  /** Everything in PostgreSQL: the log, and what the relay has noted. */
+  const rememberAll = async () => {
+    const position = await rig.store.head()
+    const [row] = await rig.database.query<{ noted: string }>(
+      'select row_to_json(r)::text as noted from platform.relays r',
+    )
+    return async () => {
+      await putBack(rig.database, position)
+      await rig.database.query('delete from platform.relays')
+      await rig.database.query(
+        'insert into platform.relays select * from json_populate_record(null::platform.relays, $1)',
+        [row?.noted],
+      )
+    }
+  }
+
+  test('is kept from consumers, whether a relay runs or not and however far the log has grown', async () => {
+    await write(20)
+    await carried()
+    await guard().check(rig.topic)
+    const back = await rememberAll()
+    await write(10)
+    await carried()
+    await back()
+    await write(30)
+    const held = guard()
+    await expect(held.check(rig.topic)).rejects.toThrow(TopicHeldBack)
+    await expect(held.check(rig.topic)).rejects.toThrow('an older log was put back')
+    expect(await records().of(kafkaConsumer)).toContain('an older log was put back')
+  })
+
+  test('is kept from consumers too when the backup is from before there was a relay', async () => {
+    const position = await write(20)
+    await write(10)
+    await carried()
+    await putBack(rig.database, position)
+    await rig.database.query('delete from platform.relays')
+    await expect(guard().check(rig.topic)).rejects.toThrow(TopicHeldBack)
+  })
+
+  test('is thrown away once an operator asks for it, and what consumers need is published anew', async () => {
+    await write(20)
+    await carried()
+    const back = await rememberAll()
+    await write(10)
+    await carried()
+    await back()
+    const relay = rig.startRelay()
+    const { error } = await eventually(
+      async () => relay.status(),
+      ({ state }) => state === 'waiting',
+      { what: 'the relay finding it out' },
+    )
+    expect(error).toContain('an older log was put back')
+    expect(await records().of(kafkaConsumer)).toBe(error)
+    const head = await write(15)
+    await records().mend(kafkaConsumer)
+    await eventually(
+      async () => relay.status(),
+      ({ state, position }) => state === 'publishing' && position >= head,
+      { what: 'the relay publishing' },
+    )
+    expect(await records().all()).toEqual([])
+    await guard().check(rig.topic)
+    const ids = [...(await rig.messages()).values()].flat().map(({ value }) => String(value))
+    const log = (await rig.store.readAll({ after: 0n, limit: 1_000 })).events
+    for (const { id } of log) expect(ids.some((message) => message.includes(id))).toBe(true)
+  })
+})

@@ -1,0 +1,67 @@
+import type { Database, Queryable } from './database.ts'
+
+/** A consumer that stands where the log does not reach any more, or where it holds other events than it did. */
+export interface PutBack {
+  readonly consumer: string
+  readonly why: string
+}
+
+/** The relay and its topic, among consumers that were found ahead. */
+export const kafkaConsumer = 'kafka'
+
+/**
+ * Forgets what speaks of events that may be gone. A reply to a repeated request is made anew, under its first command
+ * id, by which the log recognises what it still holds.
+ */
+const forgetShortCuts = async (transaction: Queryable): Promise<void> => {
+  await transaction.query(
+    `update platform.idempotency_keys set reply = null, renewed_at = 'epoch' where reply is not null`,
+  )
+  await transaction.query('delete from platform.snapshots')
+}
+
+/** Who was found ahead of a log that was put back: platform.put_back. It stays true however far the log grows. */
+export const createPutBackRecords = (database: Database) => ({
+  /** Of these consumers, or of all. */
+  all: (): Promise<PutBack[]> => database.query<PutBack>('select consumer, why from platform.put_back order by 1'),
+  of: async (consumer: string): Promise<string | undefined> => {
+    const [row] = await database.query<PutBack>('select consumer, why from platform.put_back where consumer = $1', [
+      consumer,
+    ])
+    return row?.why
+  },
+  /** Writes them down, the first reason for good; returns those that were not known. */
+  add: (found: readonly PutBack[]): Promise<readonly string[]> =>
+    database.transaction(async (transaction) => {
+      const added = await transaction.query<{ consumer: string }>(
+        `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
+         on conflict do nothing returning consumer`,
+        [found.map(({ consumer }) => consumer), found.map(({ why }) => why)],
+      )
+      if (added.length > 0) await forgetShortCuts(transaction)
+      return added.map(({ consumer }) => consumer)
+    }),
+  /** The generations of projections that are not live: `order_details@2`. */
+  otherGenerations: async (projections: readonly string[]): Promise<readonly string[]> => {
+    const rows = await database.query<{ consumer: string }>(
+      `select projection || '@' || generation as consumer from platform.generations where projection = any ($1::text[])`,
+      [projections],
+    )
+    return rows.map(({ consumer }) => consumer)
+  },
+  remove: (consumer: string): Promise<unknown> => removePutBack(database, consumer),
+  /** An operator wants it mended. */
+  mend: (consumer: string): Promise<unknown> =>
+    database.query('update platform.put_back set mending = true where consumer = $1', [consumer]),
+  mending: async (consumer: string): Promise<boolean> => {
+    const rows = await database.query('select from platform.put_back where consumer = $1 and mending', [consumer])
+    return rows.length > 0
+  },
+})
+
+export type PutBackRecords = ReturnType<typeof createPutBackRecords>
+
+/** What it derived is gone, or was made anew. */
+export const removePutBack = async (transaction: Queryable, consumer: string): Promise<void> => {
+  await transaction.query('delete from platform.put_back where consumer = $1', [consumer])
+}

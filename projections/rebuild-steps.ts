@@ -1,0 +1,176 @@
+import type { Database } from '../platform/database.ts'
+import type { EventStore } from '../platform/event-store.ts'
+import type { Logger } from '../platform/logging.ts'
+import type { Metrics } from '../platform/metrics.ts'
+import { createRelevance } from '../platform/relevance.ts'
+import { refuseParkedBesidesLive } from './parked-generation.ts'
+import type { Projection } from './projection.ts'
+import { BuildFenced } from './rebuild-builder.ts'
+import { createPace } from './rebuild-pace.ts'
+import { takeTo } from './rebuild-phases.ts'
+import type { RebuildRecords, StoredRebuild } from './rebuild-records.ts'
+import { createRebuildWorkers } from './rebuild-worker.ts'
+import { defaultErrorPolicy, type ErrorPolicy } from './verdict.ts'
+
+/** Compares a generation with the log; a sentence about the differences, or undefined when there is none. */
+export type VerifyGeneration = (
+  projection: string,
+  generation: number,
+  sample: number | null,
+  signal: AbortSignal,
+) => Promise<string | undefined>
+
+export interface RebuildStepDependencies {
+  readonly projections: readonly Projection[]
+  readonly store: Pick<EventStore, 'readAll' | 'head' | 'identity' | 'countTypes'>
+  readonly records: RebuildRecords
+  readonly database: Database
+  /** Of the feed. */
+  readonly partitions: readonly number[]
+  readonly verify: VerifyGeneration
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly policy?: Partial<ErrorPolicy>
+}
+
+/**
+ * The steps of rebuilds that read the log together. A rebuild: loading (from the beginning to where the log ended, without
+ * indexes) -> indexing -> catching-up -> verifying -> swapping -> done; cancelled | failed from any of them, and back when
+ * it is resumed. Each step is written down when it is over and is harmless when repeated.
+ *
+ * @returns does the earliest step that one of them is at; throws what all wait for
+ */
+export const createRebuildSteps = (deps: RebuildStepDependencies) => {
+  const { store, records, partitions, logger, metrics } = deps
+  const projections = new Map(deps.projections.map((projection) => [projection.name, projection]))
+  const policy = { ...defaultErrorPolicy, ...deps.policy }
+  const pace = createPace(store.head)
+  const { openWorker, openWorkers, giveUp } = createRebuildWorkers({ ...deps, projections, policy })
+
+  /** Whoever stops or has lost the rebuild says nothing of it: another process goes on. */
+  const giveUpUnless = async (signal: AbortSignal, rebuild: StoredRebuild, error: unknown): Promise<void> => {
+    if (signal.aborted) throw error
+    await giveUp(rebuild, error)
+  }
+
+  const generationsOf = ({ projection: name }: StoredRebuild) => {
+    const generations = projections.get(name)?.generations
+    if (!generations) throw new Error(`this version has no read model ${name}`)
+    return generations
+  }
+
+  /** The names to read: what the projections handle, and what this code does not know. */
+  const typesFor = async (rebuilds: readonly StoredRebuild[], upTo: bigint): Promise<readonly string[]> => {
+    const relevances = rebuilds.flatMap(({ projection }) => {
+      const { types } = projections.get(projection) ?? {}
+      return types ? [createRelevance(types)] : []
+    })
+    return [...(await store.countTypes(upTo)).keys()].filter((type) =>
+      relevances.some((concerns) => concerns.byName(type)),
+    )
+  }
+
+  const load = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    const position = rebuilds.reduce((most, { target }) => (target > most ? target : most), 0n)
+    const types = await typesFor(rebuilds, position)
+    const workers = await openWorkers(rebuilds)
+    const loaded = await takeTo(store, [...workers.keys()], { position, types, pace, signal })
+    for (const worker of loaded) {
+      const rebuild = workers.get(worker)
+      if (rebuild && (await worker.saved()))
+        // What was done and not counted before somebody died is done all the same.
+        await records.progress(rebuild, { phase: 'indexing', eventsDone: rebuild.eventsTotal })
+    }
+  }
+
+  const index = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    for (const rebuild of rebuilds)
+      try {
+        const sink = generationsOf(rebuild).at(rebuild.generation)
+        await sink.prepare(await store.identity())
+        await sink.complete()
+        await sink.settle?.(partitions)
+        await records.progress(rebuild, { phase: 'catching-up' })
+      } catch (error) {
+        await giveUpUnless(signal, rebuild, error)
+      }
+  }
+
+  const catchUp = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    const workers = await openWorkers(rebuilds)
+    const position = await store.head()
+    for (const worker of await takeTo(store, [...workers.keys()], { position, pace, signal })) {
+      const rebuild = workers.get(worker)
+      if (rebuild && (await worker.saved())) await records.progress(rebuild, { phase: 'verifying' })
+    }
+  }
+
+  const verify = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    for (const rebuild of rebuilds) {
+      const { projection, generation, sample } = rebuild
+      try {
+        const differs = await deps.verify(projection, generation, sample, signal)
+        if (differs !== undefined) throw new Error(`the new generation differs from the log: ${differs}`)
+        await records.progress(rebuild, { phase: 'swapping' })
+      } catch (error) {
+        await giveUpUnless(signal, rebuild, error)
+      }
+    }
+  }
+
+  const swap = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    const hurried = { ...pace, rest: async () => undefined }
+    for (const rebuild of rebuilds)
+      try {
+        const { projection: name, generation: to } = rebuild
+        const generations = generationsOf(rebuild)
+        const [live] = (await records.generations(name)).filter(({ state }) => state === 'live')
+        const change = {
+          from: live?.generation ?? 1,
+          to,
+          partitions,
+          logIdentity: await store.identity(),
+          record: (transaction: Parameters<typeof records.swapped>[0]) => records.swapped(transaction, rebuild),
+        }
+        // Left by another version of the code, which alone may write to it.
+        if (rebuild.version !== projections.get(name)?.version) await generations.swap({ ...change, reach: undefined })
+        else {
+          const worker = await openWorker(rebuild)
+          const reach = async (): Promise<bigint> => {
+            const position = await store.head()
+            const [reached] = await takeTo(store, [worker], { position, pace: hurried, signal })
+            if (!reached) throw new BuildFenced(worker.waitsFor() ?? `${name} was not brought to the end of the log`)
+            return position
+          }
+          // Most of it before anybody has to stand still.
+          await reach()
+          if (!(await worker.saved())) continue
+          const { projection, partitionOf, drainParked } = worker.builder
+          // Again: what was retried may need events that have come since.
+          await drainParked()
+          await refuseParkedBesidesLive({ ...change, ...deps, projection, partitionOf, generation: to })
+          // Whoever writes the live generation stands still meanwhile, so nothing is waited for.
+          worker.hurry()
+          await generations.swap({ ...change, reach })
+        }
+        logger.info({ projection: name, generation: to }, 'another generation of the read model is live')
+        metrics.rebuilds.inc({ projection: name, outcome: 'swapped' })
+      } catch (error) {
+        await giveUpUnless(signal, rebuild, error)
+      }
+  }
+
+  return async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    const those = (phase: StoredRebuild['phase']) => rebuilds.filter((rebuild) => rebuild.phase === phase)
+    for (const [phase, work] of [
+      ['loading', load],
+      ['indexing', index],
+      ['catching-up', catchUp],
+      ['verifying', verify],
+      ['swapping', swap],
+    ] as const) {
+      const due = those(phase)
+      if (due.length > 0) return work(due, signal)
+    }
+  }
+}
