@@ -179,6 +179,19 @@ describe('one order, from the shelf to the refund', () => {
     expect((await asOf('99')).code).toBe('in-the-future')
   })
 
+  test('stock and leaderboards can be read as they were before the order, and as they are', async () => {
+    await caughtUp()
+    const { entries } = (await shop.get(`/v1/orders/${orderId}/timeline`)).body
+    const placed = entries.find((entry: { type: string }) => entry.type === 'OrderPlaced')
+    const before = new Date(Date.parse(placed.recordedAt) - 1).toISOString()
+    const sku = entries.find((entry: { type: string }) => entry.type === 'StockReserved').data.sku
+    for (const path of [`/v1/stock/${sku}?`, '/v1/leaderboards/products?by=units&', '/v1/leaderboards/customers?']) {
+      const now = (await shop.get(path)).body
+      expect((await shop.get(`${path}asOf=${new Date().toISOString()}`)).body).toEqual(now)
+      expect((await shop.get(`${path}asOf=${before}`)).body).not.toEqual(now)
+    }
+  })
+
   test('lists, leaderboards, sales, catalogue and search all know of it', async () => {
     await caughtUp()
     const { confirmedAt } = (await shop.get(`/v1/orders/${orderId}`)).body
