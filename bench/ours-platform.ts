@@ -29,12 +29,15 @@ export interface OursWhole {
  * The whole platform in this process, as `orderlog start` runs it, on a fresh database.
  *
  * @param engines variables that name other engines than PostgreSQL, such as KAFKA_BROKERS, and ORDERLOG_NAMESPACE
+ * @param before fills the database before the platform starts
  */
 export const openWholePlatform = async (
   bench: Bench,
   engines: Readonly<Record<string, string>> = {},
+  before: (url: string) => Promise<void> = async () => undefined,
 ): Promise<OursWhole> => {
   const { url } = await bench.createDatabase('ours')
+  await before(url)
   const config = readConfig({ DATABASE_URL: url, ORDERLOG_PORT: '0', ...engines })
   const platform = await startPlatform({ config, roles: rolesOf(config), logger })
   const database = openDatabase(url, { max: 2, logger })

@@ -8,9 +8,11 @@ import { kafkaProjector } from './rows/kafka-projector.ts'
 import { kafkaRelay } from './rows/kafka-relay.ts'
 import { ordersToEnd } from './rows/orders-to-end.ts'
 import { projection } from './rows/projection.ts'
+import { rebuildRow } from './rows/rebuild.ts'
 import { redisBoard } from './rows/redis-board.ts'
 import { visibleOnEngines, visibleOnPostgres } from './rows/visible.ts'
 import { visibleIdle } from './rows/visible-idle.ts'
+import { visibleRebuilding } from './rows/visible-rebuilding.ts'
 
 export const rows: readonly Row[] = [
   append(64),
@@ -18,10 +20,12 @@ export const rows: readonly Row[] = [
   command,
   hotSku,
   projection,
+  rebuildRow,
   ordersToEnd,
   visibleIdle,
   visibleOnPostgres,
   visibleOnEngines,
+  visibleRebuilding,
   redisBoard,
   appendEventStoreDb,
   elasticsearchBulk,

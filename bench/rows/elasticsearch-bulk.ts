@@ -3,6 +3,7 @@ import { Client } from '@elastic/elasticsearch'
 import { openElasticsearch } from '../../platform/elasticsearch-client.ts'
 import { indexedOrder, orderShape } from '../../platform/elasticsearch-order-documents.ts'
 import { createElasticsearchSearchIndex } from '../../platform/elasticsearch-search-index.ts'
+import { silentLogger } from '../../platform/logging.ts'
 import type { OrderDocument } from '../../platform/search-index.ts'
 import type { Contender, Measured, Row } from '../contender.ts'
 import { openOurs } from '../ours.ts'
@@ -74,7 +75,7 @@ const ours: Contender = {
     const { database, close } = await openOurs(bench)
     const engine = openElasticsearch({ url })
     const prefix = `bench-${randomUUID()}`
-    const index = createElasticsearchSearchIndex({ engine, database, prefix }).orders
+    const index = createElasticsearchSearchIndex({ engine, database, logger: silentLogger, prefix }).orders
     await index.prepare(randomUUID())
     let position = 0n
     return {

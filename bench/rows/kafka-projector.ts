@@ -112,7 +112,7 @@ const raw: Contender = {
     const write = (values: readonly Buffer[]): Promise<void> =>
       database.transaction(async (transaction) => {
         const events = values.map((value) => decodeEvent(decodeMessage(value))) as unknown as Events
-        if (events.length > 0) await definition.apply(transaction, definition.name, events)
+        if (events.length > 0) await definition.apply(transaction, definition.name, events, { bulk: false })
       })
     return {
       run: async (count) => {

@@ -61,8 +61,13 @@ const ours: Contender = {
     const redisServer = await startRedisServer()
     const { database, close } = await openOurs(bench)
     const redis = openRedis({ url: redisServer.url, logger })
-    const space = 'orderlog:{leaderboards:1}'
-    const store = createRedisLeaderboardStore({ redis, database, space, clock: { now: () => now }, logger })
+    const store = createRedisLeaderboardStore({
+      redis,
+      database,
+      namespace: 'orderlog',
+      clock: { now: () => now },
+      logger,
+    })
     await store.prepare(randomUUID())
     let position = 0n
     return {
