@@ -1,6 +1,6 @@
 import { consumer } from '../sagas/checkpoint.ts'
 import { createFulfilmentProcessManager, type FulfilmentProcessManager } from '../sagas/process-manager.ts'
-import { EngineUnavailable, StartupError } from './failures.ts'
+import { LogWentBack, StartupError } from './failures.ts'
 import type { HealthCheck } from './health.ts'
 import type { LogGuard } from './log-guard.ts'
 import { backOffMs, pause } from './pause.ts'
@@ -11,8 +11,8 @@ type Dependencies = Omit<Parameters<typeof createFulfilmentProcessManager>[0], '
 const lookAgainMs = 2_000
 
 /**
- * Runs the saga until the signal aborts. One that is ahead of the log waits until it was reset; one that the log was put
- * back under has ended for this process.
+ * Runs the saga until the signal aborts. Whatever it breaks off with, it is taken up again from its checkpoint; one that is
+ * ahead of the log waits until it was reset. Only one that the log was put back under has ended for this process.
  */
 export const composeSaga = (
   deps: Dependencies & { readonly guard: LogGuard },
@@ -33,16 +33,19 @@ export const composeSaga = (
 
   return {
     run: async (signal) => {
-      for (let failures = 0; !signal.aborted; failures += 1)
+      for (let failures = 0; !signal.aborted; ) {
+        const before = manager?.status().position ?? 0n
         try {
           await runOnce(signal)
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error)
           if (failure !== reason) logger.error({ err: error }, 'the order-fulfilment saga has stopped')
           failure = reason
-          if (!(error instanceof StartupError || error instanceof EngineUnavailable)) return
+          if (error instanceof LogWentBack) return
+          failures = (manager?.status().position ?? 0n) > before ? 0 : failures + 1
           await pause(error instanceof StartupError ? lookAgainMs : backOffMs(failures), signal)
         }
+      }
     },
     health: () => {
       const trouble = failure ?? manager?.status().waiting

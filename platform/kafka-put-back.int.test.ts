@@ -3,8 +3,10 @@ import { eventually } from '../test/support/eventually.ts'
 import { type KafkaRig, kafkaSuite, openKafkaRig, withoutKafka } from '../test/support/kafka.ts'
 import { newEvents } from '../test/support/new-event.ts'
 import { putBack } from '../test/support/put-back.ts'
-import { TopicHeldBack } from './failures.ts'
+import { EngineUnavailable, TopicHeldBack } from './failures.ts'
+import { createKafka } from './kafka-client.ts'
 import { createTopicGuard } from './kafka-put-back.ts'
+import { silentLogger as logger } from './logging.ts'
 import { createPutBackRecords, kafkaConsumer } from './put-back-records.ts'
 
 describe.skipIf(withoutKafka)(kafkaSuite('a topic that holds the future of a log that was put back'), () => {
@@ -69,6 +71,12 @@ describe.skipIf(withoutKafka)(kafkaSuite('a topic that holds the future of a log
     await putBack(rig.database, position)
     await rig.database.query('delete from platform.relays')
     await expect(guard().check(rig.topic)).rejects.toThrow(TopicHeldBack)
+  })
+
+  test('is not judged while no broker answers: that is waited for', async () => {
+    const kafka = createKafka({ brokers: ['127.0.0.1:1'], tls: false }, { logger, clientId: 'test' })
+    const { store, database, topic } = rig
+    await expect(createTopicGuard({ kafka, store, database }).check(topic)).rejects.toThrow(EngineUnavailable)
   })
 
   test('is thrown away once an operator asks for it, and what consumers need is published anew', async () => {

@@ -2,6 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import type { Database } from './database.ts'
 import type { EventStore } from './event-store.ts'
 import { EngineUnavailable, TopicHeldBack } from './failures.ts'
+import { kafkaUnavailable } from './kafka-client.ts'
 import { LogPutBack, verifyTopic } from './kafka-relay-resume.ts'
 import { forgetRelay, readRelay } from './kafka-relay-state.ts'
 import { topicExtents } from './kafka-topic.ts'
@@ -57,7 +58,9 @@ export const createTopicGuard = (deps: {
   const verify = async (topic: string): Promise<void> => {
     const admin = kafka.admin()
     try {
-      await admin.connect()
+      await admin.connect().catch((error: unknown) => {
+        throw kafkaUnavailable(error)
+      })
       const extents = await topicExtents(admin, topic)
       const ends = [...extents].sort(([a], [b]) => a - b).map(([, { high }]) => high)
       await verifyTopic({ kafka, admin, store, topic }, await readRelay(database, topic), ends)
