@@ -1,5 +1,6 @@
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { FeedEvent } from './event-feed.ts'
+import { feedEvents } from './feed-event.ts'
 import { decodeMessage } from './kafka-message.ts'
 
 /**
@@ -19,16 +20,7 @@ export interface MessageReader {
 export const createMessageReader = (decode: (stored: StoredEvent) => RecordedEvent): MessageReader => {
   let older = new Map<bigint, FeedEvent>()
   let recent = new Map<bigint, FeedEvent>()
-  const fromStore = (stored: StoredEvent): FeedEvent => {
-    let recorded: RecordedEvent | undefined
-    return {
-      stored,
-      recorded: () => {
-        recorded ??= decode(stored)
-        return recorded
-      },
-    }
-  }
+  const fromStore = feedEvents(decode)
   return {
     fromStore,
     event: (position, value) => {

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { ConsumeOptions, EventFeed, FeedBatch, FeedEvent } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
+import { feedEvents } from './feed-event.ts'
 import type { Leases } from './leases.ts'
 import { startTail, type Tail } from './log-event-feed-tail.ts'
 import type { Logger } from './logging.ts'
@@ -49,16 +50,7 @@ export const createLogEventFeed = (deps: {
   setMaxListeners(0, closed.signal)
   let starting: Promise<Tail | undefined> | undefined
 
-  const toFeedEvent = (stored: StoredEvent): FeedEvent => {
-    let recorded: RecordedEvent | undefined
-    return {
-      stored,
-      recorded: () => {
-        recorded ??= decode(stored)
-        return recorded
-      },
-    }
-  }
+  const toFeedEvent = feedEvents(decode)
 
   const tail = async (signal: AbortSignal): Promise<Tail | undefined> => {
     if (signal.aborted) return undefined

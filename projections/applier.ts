@@ -84,6 +84,8 @@ export const createApplier = (deps: {
   let decisions = noDecisions
 
   const attempt = async (partition: number, from: bigint, { events, to }: Stretch): Promise<'applied' | 'fenced'> => {
+    if (parked.size === 0 && decisions === noDecisions)
+      return sink.apply({ partition, events: events.map((event) => event.recorded()), from, to })
     const free: RecordedEvent[] = []
     const behind: StoredEvent[] = []
     const honoured: StoredEvent[] = []

@@ -80,31 +80,38 @@ export const foldRows = async <Row extends object, Event extends RecordedEvent<D
   },
 ): Promise<void> => {
   if (fold.events.length === 0) return
-  const started = new Set<string>()
-  const missing = new Set<string>()
+  /** A row on its way: as one entry, since to look a key up costs more than to fold an event. */
+  interface Folding {
+    readonly events: Event[]
+    /** Its first event is here. */
+    readonly fresh: boolean
+  }
+  const folding = new Map<string, Folding>()
+  const missing: string[] = []
   for (const event of fold.events) {
     const key = fold.keyOf(event)
-    if (event.revision === 0n) started.add(key)
-    else if (!started.has(key)) missing.add(key)
+    const known = folding.get(key)
+    if (known) known.events.push(event)
+    else {
+      const fresh = event.revision === 0n
+      folding.set(key, { events: [event], fresh })
+      if (!fresh) missing.push(key)
+    }
   }
-  const rows = new Map<string, Row>()
-  if (missing.size > 0)
-    for (const { row } of await transaction.execute<{ row: Row }>(statements.load, [[...missing]]))
-      rows.set(fold.keyOfRow(row), row)
+  const loaded = new Map<string, Row>()
+  if (missing.length > 0)
+    for (const { row } of await transaction.execute<{ row: Row }>(statements.load, [missing]))
+      loaded.set(fold.keyOfRow(row), row)
 
-  const last = new Map<string, Event>()
-  for (const event of fold.events) {
-    const key = fold.keyOf(event)
-    rows.set(key, fold.evolve(rows.get(key), event))
-    last.set(key, event)
-  }
   const known: Written<Row>[] = []
   const fresh: Written<Row>[] = []
-  for (const [key, event] of last) {
-    const row = rows.get(key)
-    if (!row) continue
-    const written = { ...row, revision: event.revision.toString(), position: event.position.toString() }
-    if (fold.bulk && started.has(key)) fresh.push(written)
+  for (const [key, { events, fresh: isFresh }] of folding) {
+    let row = isFresh ? undefined : loaded.get(key)
+    for (const event of events) row = fold.evolve(row, event)
+    const last = events.at(-1)
+    if (!row || !last) continue
+    const written = { ...row, revision: last.revision.toString(), position: last.position.toString() }
+    if (fold.bulk && isFresh) fresh.push(written)
     else known.push(written)
   }
   let saving: Promise<unknown> = Promise.resolve()

@@ -27,6 +27,14 @@ const typeOfName = new Map<string, DomainEventType>(
 
 const table = buildUpcastingTable(Object.values(storedNames), upcasters)
 
+/** How to read each stored name: as which event of today, and the way there. */
+const readings = new Map(
+  [...table].flatMap(([name, { newest, upcast }]) => {
+    const type = typeOfName.get(newest)
+    return type ? [[name, { type, upcast }] as const] : []
+  }),
+)
+
 /** This version of the code has no way to read a stored event. `code` says why. */
 export class UndecodableEvent extends Error {
   readonly code: 'unknown-event' | 'newer-event'
@@ -75,11 +83,10 @@ const isNewerVersion = (storedName: string): boolean => {
  * @throws UndecodableEvent with code `unknown-event` or `newer-event`
  */
 export const decodeFact = (stored: StoredFact, place: () => string): DomainEvent => {
-  const entry = table.get(stored.type)
-  const type = entry && typeOfName.get(entry.newest)
-  if (!entry || !type)
+  const reading = readings.get(stored.type)
+  if (!reading)
     throw new UndecodableEvent(isNewerVersion(stored.type) ? 'newer-event' : 'unknown-event', stored.type, place())
-  return { type, data: entry.upcast(stored.data as StoredData) } as DomainEvent
+  return { type: reading.type, data: reading.upcast(stored.data as StoredData) } as DomainEvent
 }
 
 /**
