@@ -301,13 +301,14 @@ export const describeEventStore = (
     })
 
     describe('read the log', () => {
-      test('page by page, every event once and in the order of positions', async () => {
+      const ways = [{ bulk: false }, { bulk: true }]
+      test.each(ways)('page by page, every event once and in the order of positions, in bulk: $bulk', async (way) => {
         const before = await store.head()
         const streams = Array.from({ length: 5 }, () => newStream())
         for (const stream of streams) await store.append(stream, newEvents(3), 'none')
         const seen: StoredEvent[] = []
         for (let after = before; ; ) {
-          const page = await store.readAll({ after, limit: 4 })
+          const page = await store.readAll({ after, limit: 4, ...way })
           if (page.position === after) break
           expect(page.events.length).toBeLessThanOrEqual(4)
           seen.push(...page.events)
@@ -320,7 +321,7 @@ export const describeEventStore = (
         expect(new Set(positions).size).toBe(positions.length)
       })
 
-      test('only the wanted types, and the position passes over the others', async () => {
+      test.each(ways)('only the wanted types, and the position passes over the others, in bulk: $bulk', async (way) => {
         const before = await store.head()
         const stream = newStream()
         const wanted = `test.${newStream('wanted')}.v1`
@@ -329,19 +330,19 @@ export const describeEventStore = (
           [newEvent(), newEvent({ n: 1 }, wanted), newEvent(), newEvent({ n: 2 }, wanted), newEvent()],
           'none',
         )
-        const first = await store.readAll({ after: before, limit: 1, types: [wanted] })
+        const first = await store.readAll({ after: before, limit: 1, types: [wanted], ...way })
         expect(first.events.map((event) => event.data)).toEqual([{ n: 1 }])
-        const rest = await store.readAll({ after: first.position, limit: 10, types: [wanted] })
+        const rest = await store.readAll({ after: first.position, limit: 10, types: [wanted], ...way })
         expect(rest.events.map((event) => event.data)).toEqual([{ n: 2 }])
         expect(rest.position).toBeGreaterThanOrEqual(positionOf(last))
       })
 
-      test('nothing lies beyond its head', async () => {
+      test.each(ways)('nothing lies beyond its head, in bulk: $bulk', async (way) => {
         const last = positionOf(await store.append(newStream(), newEvents(1), 'none'))
         const head = await store.head()
         expect(head).toBeGreaterThanOrEqual(last)
         const types = [`test.${newStream('unheard-of')}.v1`]
-        expect((await store.readAll({ after: head + 1_000_000n, limit: 10, types })).events).toEqual([])
+        expect((await store.readAll({ after: head + 1_000_000n, limit: 10, types, ...way })).events).toEqual([])
       })
 
       test('it has an identity that stays', async () => {

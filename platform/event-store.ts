@@ -55,6 +55,8 @@ export interface ReadAllOptions {
   readonly types?: readonly string[]
   /** Whether the page should have its `json`. */
   readonly withJson?: boolean
+  /** Whether much of the log will be read: then an engine may take a way that costs more a page and less an event. */
+  readonly bulk?: boolean
 }
 
 /** Data and metadata of an event as the log holds them: JSON without a line break. */

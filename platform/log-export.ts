@@ -70,7 +70,7 @@ export async function* exportLog(
         'export-stopped',
         `The export was stopped after position ${position}: what was written has no last line, and --from ${position} goes on from there.`,
       )
-    const page = await log.readAll({ after: position, limit: pageEvents, withJson: true })
+    const page = await log.readAll({ after: position, limit: pageEvents, withJson: true, bulk: true })
     const events = page.events.filter((event) => event.position <= head)
     if (events.length > 0) yield events.map((event, index) => next(lineOf(event, page.json?.[index]))).join('')
     count += events.length

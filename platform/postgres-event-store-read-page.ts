@@ -1,4 +1,6 @@
+import pg from 'pg'
 import type { EventMetadata, StoredEvent } from '../schemas/envelope.ts'
+import { fieldsOf } from './copy.ts'
 import type { Database, Statement } from './database.ts'
 import type { EventJson } from './event-store.ts'
 
@@ -62,26 +64,45 @@ const toIso = (time: string): string => {
   return lastIso
 }
 
-const toEvents = (row: Row, positions: string): StoredEvent[] => {
-  const streams = row.streams.split('\n')
-  const revisions = row.revisions.split('\n')
-  const ids = row.ids.split('\n')
-  const types = row.types.split('\n')
-  const times = row.times.split('\n')
-  const data = JSON.parse(`[${row.data}]`) as unknown[]
-  const metadata = JSON.parse(`[${row.metadata}]`) as EventMetadata[]
+/** There are few names and many events: with one text for each, whoever looks one up afterwards finds it at once. */
+const names = new Map<string, string>()
+const nameOf = (type: string): string => {
+  const known = names.get(type)
+  if (known !== undefined) return known
+  // Names are chosen by code; a log in which they are not must not fill the memory.
+  if (names.size >= 10_000) names.clear()
+  names.set(type, type)
+  return type
+}
+
+/** A page by columns; `data` and `metadata` as the elements of a JSON array. */
+interface Columns {
+  readonly positions: readonly string[]
+  readonly streams: readonly string[]
+  readonly revisions: readonly string[]
+  readonly ids: readonly string[]
+  readonly types: readonly string[]
+  readonly times: readonly string[]
+  readonly data: string
+  readonly metadata: string
+}
+
+const toEvents = (columns: Columns): StoredEvent[] => {
+  const { positions, streams, revisions, ids, types, times } = columns
+  const data = JSON.parse(`[${columns.data}]`) as unknown[]
+  const metadata = JSON.parse(`[${columns.metadata}]`) as EventMetadata[]
   const at = <T>(column: readonly T[], index: number): T => {
     const value = column[index]
-    if (value === undefined) throw new Error(`a page of the log that begins at ${positions.split('\n')[0]} is torn`)
+    if (value === undefined) throw new Error(`a page of the log that begins at ${positions[0]} is torn`)
     return value
   }
-  const events = positions.split('\n').map(
+  const events = positions.map(
     (position, index): StoredEvent => ({
       position: BigInt(position),
       stream: at(streams, index),
       revision: BigInt(at(revisions, index)),
       id: at(ids, index),
-      type: at(types, index),
+      type: nameOf(at(types, index)),
       data: at(data, index),
       metadata: at(metadata, index),
       recordedAt: toIso(at(times, index)),
@@ -92,12 +113,63 @@ const toEvents = (row: Row, positions: string): StoredEvent[] => {
   return events
 }
 
+const columnsOf = (row: Row, positions: string): Columns => ({
+  positions: positions.split('\n'),
+  streams: row.streams.split('\n'),
+  revisions: row.revisions.split('\n'),
+  ids: row.ids.split('\n'),
+  types: row.types.split('\n'),
+  times: row.times.split('\n'),
+  data: row.data,
+  metadata: row.metadata,
+})
+
 /** The JSON of each event; undefined when one was written by another hand, with a line break in it. */
 const toJson = (row: Row, count: number): EventJson[] | undefined => {
   const data = row.data.split(',\n')
   const metadata = row.metadata.split(',\n')
   if (data.length !== count || metadata.length !== count) return undefined
   return data.map((text, index) => ({ data: text, metadata: metadata[index] ?? '' }))
+}
+
+/** A page as the rows of a COPY: no plan is kept for it, but each event costs PostgreSQL little more than half. */
+const bulkStatement = (condition: string, limit: number): string => `
+  copy (
+    select position, stream, revision, id, type, (date_part('epoch', recorded_at) * 1000)::bigint, data, metadata
+    from (
+      select e.*, sum(size) over (order by position rows unbounded preceding) as upto
+      from (
+        select *, octet_length(data::text) + octet_length(metadata::text) as size
+        from log.events where ${condition} order by position limit ${limit}
+      ) e
+    ) e
+    where upto - size < ${maxPageBytes} order by position
+  ) to stdout`
+
+const readBulk = async (
+  database: Pick<Database, 'copyOut'>,
+  condition: string,
+  limit: number,
+  withJson: boolean | undefined,
+): Promise<Found> => {
+  const sent = await database.copyOut(bulkStatement(condition, limit))
+  const rows = fieldsOf(sent)
+  const column = (index: number): string[] => rows.map((fields) => fields[index] ?? '')
+  const [data, metadata] = [column(6), column(7)]
+  const events = toEvents({
+    positions: column(0),
+    streams: column(1),
+    revisions: column(2),
+    ids: column(3),
+    types: column(4),
+    times: column(5),
+    data: data.join(','),
+    metadata: metadata.join(','),
+  })
+  const whole = withJson && ![...data, ...metadata].some((text) => text.includes('\n'))
+  const json = whole ? data.map((text, index) => ({ data: text, metadata: metadata[index] ?? '' })) : undefined
+  // It is more than data and metadata: a page that ended because of them is never taken for one that is not full.
+  return { events, json, full: events.length === limit || sent.length >= maxPageBytes }
 }
 
 /** What was found, and whether there may be more of it: the page is full, of events or of bytes. */
@@ -115,14 +187,20 @@ export const readPage = async (
   options: {
     readonly only?: { readonly upTo: bigint; readonly types: readonly string[] }
     readonly withJson?: boolean | undefined
+    readonly bulk?: boolean | undefined
   } = {},
 ): Promise<Found> => {
-  const { only, withJson } = options
+  const { only, withJson, bulk } = options
+  if (bulk) {
+    const types = only?.types.map((type) => pg.escapeLiteral(type)).join(', ')
+    const filter = only ? ` and position <= ${only.upTo} and type = any (array[${types}]::text[])` : ''
+    return readBulk(database, `position > ${after}${filter}`, limit, withJson)
+  }
   const [row] = await (only
     ? database.execute<Row>(filteredPageStatement, [after, limit, only.upTo, only.types])
     : database.execute<Row>(pageStatement, [after, limit]))
   if (!row || row.positions === null) return { events: [], full: false }
-  const events = toEvents(row, row.positions)
+  const events = toEvents(columnsOf(row, row.positions))
   const json = withJson ? toJson(row, events.length) : undefined
   return { events, json, full: events.length === limit || row.bytes >= BigInt(maxPageBytes) }
 }

@@ -26,16 +26,17 @@ export const createReads = (database: Database): Omit<EventStore, 'append' | 'su
   return {
     readStream: createReadStream(database),
     readHistory: createReadHistory(database),
-    readAll: async ({ after, limit, types, withJson }) => {
+    readAll: async ({ after, limit, types, withJson, bulk }) => {
       if (!types) {
-        const { events, json } = await readPage(database, after, limit, { withJson })
+        const { events, json } = await readPage(database, after, limit, { withJson, bulk })
         return { events, ...(json ? { json } : {}), position: events.at(-1)?.position ?? after }
       }
       // The head is read first: the log up to it never changes, and nothing is claimed to have been seen beyond it.
       const end = await head()
-      const upTo = end < after + stretch ? end : after + stretch
+      const looked = bulk ? 10n * stretch : stretch
+      const upTo = end < after + looked ? end : after + looked
       if (upTo <= after) return { events: [], position: after }
-      const { events, json, full } = await readPage(database, after, limit, { only: { upTo, types }, withJson })
+      const { events, json, full } = await readPage(database, after, limit, { only: { upTo, types }, withJson, bulk })
       return { events, ...(json ? { json } : {}), position: full ? (events.at(-1)?.position ?? upTo) : upTo }
     },
     countTypes: async (upTo) => {

@@ -50,24 +50,29 @@ describe('the log in PostgreSQL', () => {
     await expect(replica).rejects.toThrow(/the log is append-only|permission denied/)
   })
 
-  test('a page has the JSON of its events, unless somebody wrote one with line breaks of its own', async () => {
-    const after = await store.head()
-    const [first, second] = newEvents(2).map((event, index) => ({ ...event, data: { text: `a,\n${index}` } }))
-    if (!first || !second) throw new Error('no events')
-    await store.append(newStream(), [first], 'none')
-    const page = await store.readAll({ after, limit: 10, withJson: true })
-    expect(page.json).toEqual([{ data: JSON.stringify(first.data), metadata: JSON.stringify(first.metadata) }])
-    expect((await store.readAll({ after, limit: 10 })).json).toBeUndefined()
+  const ways = [{ bulk: false }, { bulk: true }]
 
-    await test1.database.query(
-      `insert into log.events (position, stream, revision, id, type, data, metadata, recorded_at)
+  test.each(ways)(
+    'a page in bulk: $bulk, has the JSON of its events, unless one has line breaks by another hand',
+    async (way) => {
+      const after = await store.head()
+      const [first, second] = newEvents(2).map((event, index) => ({ ...event, data: { text: `a,\n${index}` } }))
+      if (!first || !second) throw new Error('no events')
+      await store.append(newStream(), [first], 'none')
+      const page = await store.readAll({ after, limit: 10, withJson: true, ...way })
+      expect(page.json).toEqual([{ data: JSON.stringify(first.data), metadata: JSON.stringify(first.metadata) }])
+      expect((await store.readAll({ after, limit: 10, ...way })).json).toBeUndefined()
+
+      await test1.database.query(
+        `insert into log.events (position, stream, revision, id, type, data, metadata, recorded_at)
        values ($1, $2, 0, $3, $4, $5, $6, now())`,
-      [after + 2n, newStream(), second.id, second.type, '{"a":1,\n"b":2}', JSON.stringify(second.metadata)],
-    )
-    const byHand = await store.readAll({ after, limit: 10, withJson: true })
-    expect(byHand.events.map((event) => event.data)).toEqual([first.data, { a: 1, b: 2 }])
-    expect(byHand.json).toBeUndefined()
-  })
+        [after + 2n, newStream(), second.id, second.type, '{"a":1,\n"b":2}', JSON.stringify(second.metadata)],
+      )
+      const byHand = await store.readAll({ after, limit: 10, withJson: true, ...way })
+      expect(byHand.events.map((event) => event.data)).toEqual([first.data, { a: 1, b: 2 }])
+      expect(byHand.json).toBeUndefined()
+    },
+  )
 
   test('what the database refuses altogether fails alone', async () => {
     const streams = Array.from({ length: 10 }, () => newStream())
@@ -81,9 +86,9 @@ describe('the log in PostgreSQL', () => {
     )
   })
 
-  test.each(['of every type', 'of one type'])(
-    'a page of events %s is bounded by bytes, and nothing of it is lost or changed',
-    async (which) => {
+  test.each(ways.flatMap(({ bulk }) => ['of every type', 'of one type'].map((which) => ({ bulk, which }))))(
+    'a page in bulk: $bulk, of events $which is bounded by bytes, and nothing of it is lost or changed',
+    async ({ which, bulk }) => {
       const before = await store.head()
       const stream = newStream('quoted"\\, [odd]')
       const type = `test.${newStream('large')}.v1`
@@ -95,7 +100,7 @@ describe('the log in PostgreSQL', () => {
       const pages: number[] = []
       const seen: StoredEvent[] = []
       for (let after = before; ; ) {
-        const page = await store.readAll({ after, limit: 1_000, ...only })
+        const page = await store.readAll({ after, limit: 1_000, bulk, ...only })
         if (page.position === after) break
         pages.push(page.events.reduce((bytes, { data }) => bytes + Buffer.byteLength(JSON.stringify(data)), 0))
         seen.push(...page.events)

@@ -1,7 +1,7 @@
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { EventStore } from '../platform/event-store.ts'
+import { feedEvents } from '../platform/feed-event.ts'
 import { decodeEvent } from '../schemas/codec.ts'
-import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 
 /** A stretch of the log: what was wanted of it, and where it ends. */
 export interface LogChunk {
@@ -9,19 +9,10 @@ export interface LogChunk {
   readonly position: bigint
 }
 
-const toFeedEvent = (stored: StoredEvent): FeedEvent => {
-  let recorded: RecordedEvent | undefined
-  return {
-    stored,
-    recorded: () => {
-      recorded ??= decodeEvent(stored)
-      return recorded
-    },
-  }
-}
+const toFeedEvent = feedEvents(decodeEvent)
 
 /** Pages are read in pieces that do not keep the process from anything else for long. */
-const pageSize = 1_000
+const pageSize = 2_000
 
 /**
  * Reads the log from a position to another one, the next chunk while the present one is worked on: two chunks are in
@@ -49,7 +40,7 @@ export async function* readLog(
     let position = from
     while (position < upTo && events.length < wanted && !signal.aborted) {
       const limit = Math.min(pageSize, wanted - events.length)
-      const page = await store.readAll({ after: position, limit, ...(types ? { types } : {}) })
+      const page = await store.readAll({ after: position, limit, bulk: true, ...(types ? { types } : {}) })
       if (page.position === position) throw new Error(`the log ends at ${position}, before ${upTo}`)
       // Beyond the end that was asked for there may be names that nobody asked for.
       const found = page.events.filter((stored) => stored.position <= upTo).map(toFeedEvent)

@@ -43,7 +43,7 @@ const fromOnePass = async ({ store, count, types, signal }: Sampling): Promise<S
   let seen = 0
   for (let position = 0n; position < head; ) {
     signal.throwIfAborted()
-    const page = await store.readAll({ after: position, limit: pageSize, types })
+    const page = await store.readAll({ after: position, limit: pageSize, types, bulk: true })
     for (const stored of page.events) {
       const place = seen < count ? seen : Math.floor(Math.random() * (seen + 1))
       if (place < count) kept[place] = stored

@@ -135,7 +135,7 @@ export const createLogReader = (
       const wanted = new Set(names)
       for (let position = after.least; position < to.most; ) {
         signal.throwIfAborted()
-        const page = await store.readAll({ after: position, limit: pageSize, types: names })
+        const page = await store.readAll({ after: position, limit: pageSize, types: names, bulk: true })
         for (const stored of await withEdited(page, position)) {
           const { stream, position: place } = stored
           if (place > after.upTo(stream) && place <= to.upTo(stream)) decode(stored, wanted).forEach(visit)
