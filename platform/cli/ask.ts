@@ -1,3 +1,5 @@
+import { request } from 'node:http'
+import { json } from 'node:stream/consumers'
 import { readConfig } from '../config.ts'
 import { StartupError } from '../failures.ts'
 
@@ -34,24 +36,32 @@ export const baseUrl = (): string => {
 /**
  * Asks the running platform.
  *
- * @param waitMs for the answer
+ * @param asking.body posted when there is one
+ * @param asking.waitMs for the answer; `forever`: it takes as long as the log is long
  * @throws NoAnswer
  */
-export const askPlatform = async (
+export const askPlatform = (
   base: string,
   path: string,
-  body?: unknown,
-  waitMs: number = patienceMs,
-): Promise<Reply> => {
-  try {
-    const response = await fetch(base + path, {
-      signal: AbortSignal.timeout(waitMs),
-      ...(body === undefined
-        ? {}
-        : { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
-    })
-    return { ok: response.ok, status: response.status, body: await response.json() }
-  } catch (error) {
-    throw new NoAnswer(base, error)
-  }
-}
+  { body, waitMs = patienceMs }: { readonly body?: unknown; readonly waitMs?: number | 'forever' } = {},
+): Promise<Reply> =>
+  // `fetch` has limits of its own, which do not end.
+  new Promise((resolve, reject) => {
+    const failed = (error: unknown): void => reject(new NoAnswer(base, error))
+    const posted = body === undefined ? undefined : JSON.stringify(body)
+    const asking = request(
+      new URL(path, base),
+      {
+        ...(posted === undefined ? {} : { method: 'POST', headers: { 'Content-Type': 'application/json' } }),
+        ...(waitMs === 'forever' ? {} : { signal: AbortSignal.timeout(waitMs) }),
+      },
+      (response) => {
+        json(response).then((answer) => {
+          const { statusCode: status = 0 } = response
+          resolve({ ok: status >= 200 && status < 300, status, body: answer })
+        }, failed)
+      },
+    )
+    asking.on('error', failed)
+    asking.end(posted)
+  })

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import Table from 'cli-table3'
 import { StartupError } from '../failures.ts'
-import { askPlatform, baseUrl, refusalOf } from './ask.ts'
+import { type AskedOptions, answering, askedBy, createPlatformClient } from './platform-client.ts'
 
 interface Shown {
   readonly [member: string]: unknown
@@ -12,27 +11,31 @@ interface Shown {
   readonly stack: string | null
 }
 
-interface Options {
-  readonly json?: boolean
-}
-interface Decision extends Options {
-  readonly operator?: string
+type Options = Pick<AskedOptions, 'json'>
+interface Decision extends AskedOptions {
   readonly reason: string
 }
 
-/** What the platform answers. @throws StartupError with its refusal */
-const ask = async <Body>(path: string, body?: unknown): Promise<Body> => {
-  const reply = await askPlatform(baseUrl(), `/v1/parked-events${path}`, body)
-  if (!reply.ok) throw new StartupError(refusalOf(reply.body))
-  return reply.body as Body
+const parkedEvents = '/v1/parked-events'
+
+const pathOf = (...parts: readonly string[]): string =>
+  parkedEvents + parts.map((part) => `/${encodeURIComponent(part)}`).join('')
+
+/** Asks, and prints the answer as JSON or in these words; undefined when it was refused. */
+const tell = async <Body>(
+  options: Options,
+  path: string,
+  body: unknown,
+  words: (answer: Body) => string,
+): Promise<Body | undefined> => {
+  let answer: Body | undefined
+  await answering(options, async () => {
+    const client = createPlatformClient()
+    answer = await (body === undefined ? client.get<Body>(path) : client.post<Body>(path, body))
+    console.log(options.json ? JSON.stringify(answer) : words(answer))
+  })
+  return answer
 }
-
-const pathOf = (...parts: readonly string[]): string => parts.map((part) => `/${encodeURIComponent(part)}`).join('')
-
-const whoOf = ({ operator, reason }: Decision) => ({ operator: operator ?? userInfo().username, reason })
-
-const print = (options: Options, body: unknown, words: () => string): void =>
-  console.log(options.json ? JSON.stringify(body) : words())
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
@@ -83,33 +86,38 @@ export const listParked = async (
   const query = new URLSearchParams({ limit: String(options.limit ?? 50) })
   if (options.projection !== undefined) query.set('projection', options.projection)
   if (options.status !== undefined) query.set('status', options.status)
-  const body = await ask<{ parkedEvents: Record<string, unknown>[]; nextCursor: string | null }>(`?${query}`)
-  print(options, body, () => {
-    if (body.parkedEvents.length === 0) return 'There are none.'
+  type Page = { parkedEvents: Record<string, unknown>[]; nextCursor: string | null }
+  await tell<Page>(options, `${parkedEvents}?${query}`, undefined, (page) => {
+    if (page.parkedEvents.length === 0) return 'There are none.'
     const table = new Table({
       head: ['projection', 'stream', 'revision', 'type', 'status', 'attempts', 'why'],
       style: { head: [], border: [] },
     })
-    for (const { projection, stream, revision, type, status, attempts, error, operator, reason } of body.parkedEvents) {
+    for (const { projection, stream, revision, type, status, attempts, error, operator, reason } of page.parkedEvents) {
       const why = operator === undefined ? error : `${operator}: ${reason}`
       table.push([projection, stream, revision, type, status, attempts, why].map((cell) => text(cell ?? '')))
     }
-    return `${table.toString()}${body.nextCursor === null ? '' : '\nThere are more: --limit shows up to 200, --projection those of one.'}`
+    return `${table.toString()}${page.nextCursor === null ? '' : '\nThere are more: --limit shows up to 200, --projection those of one.'}`
   })
 }
 
 /** `orderlog parked show`: everything about one event. */
 export const showParked = async (projection: string, stream: string, revision: string, options: Options) => {
-  const shown = await ask<Shown>(pathOf(projection, stream, revision))
-  print(options, shown, () => wordsOf(shown))
+  await tell<Shown>(options, pathOf(projection, stream, revision), undefined, wordsOf)
+}
+
+interface Retried {
+  readonly appliedCount: number
+  readonly parkedCount: number
 }
 
 /** `orderlog parked retry`: applies a stream's events in order. Exit code 1 when some stay parked. */
 export const retryParked = async (projection: string, stream: string, options: Decision): Promise<void> => {
   const path = `${pathOf(projection, stream)}/retry`
-  const body = await ask<{ appliedCount: number; parkedCount: number }>(path, whoOf(options))
-  if (body.parkedCount > 0) process.exitCode = 1
-  print(options, body, () => `${body.appliedCount} applied, ${body.parkedCount} still parked.`)
+  const words = ({ appliedCount, parkedCount }: Retried): string =>
+    `${appliedCount} applied, ${parkedCount} still parked.`
+  const retried = await tell<Retried>(options, path, askedBy(options), words)
+  if (retried && retried.parkedCount > 0) process.exitCode = 1
 }
 
 const dataOf = (given: string): unknown => {
@@ -128,12 +136,12 @@ export const editParked = async (
   revision: string,
   options: Decision & { readonly data: string; readonly type?: string },
 ): Promise<void> => {
-  const shown = await ask<Shown>(`${pathOf(projection, stream, revision)}/edit`, {
-    ...whoOf(options),
-    data: dataOf(options.data),
-    ...(options.type === undefined ? {} : { type: options.type }),
-  })
-  print(options, shown, () => `${wordsOf({ ...shown, stack: null })}\nThe next retry of the stream applies it.`)
+  const path = `${pathOf(projection, stream, revision)}/edit`
+  const { data, type } = options
+  const edit = { ...askedBy(options), data: dataOf(data), ...(type === undefined ? {} : { type }) }
+  const words = (shown: Shown): string =>
+    `${wordsOf({ ...shown, stack: null })}\nThe next retry of the stream applies it.`
+  await tell(options, path, edit, words)
 }
 
 /** `orderlog parked discard`: the projection goes without the event. */
@@ -144,7 +152,9 @@ export const discardParked = async (
   options: Decision,
 ): Promise<void> => {
   const path = `${pathOf(projection, stream, revision)}/discard`
-  const shown = await ask<Shown & { parkedCount: number }>(path, whoOf(options))
-  const left = shown.parkedCount === 0 ? 'Nothing else of the stream is parked.' : 'Retry the stream to apply the rest.'
-  print(options, shown, () => `${wordsOf({ ...shown, stack: null })}\n${left}`)
+  await tell<Shown & { parkedCount: number }>(options, path, askedBy(options), (shown) => {
+    const left =
+      shown.parkedCount === 0 ? 'Nothing else of the stream is parked.' : 'Retry the stream to apply the rest.'
+    return `${wordsOf({ ...shown, stack: null })}\n${left}`
+  })
 }

@@ -24,10 +24,15 @@ export interface PlatformClient {
 /** A dry run counts the log and builds a scratch generation first. */
 const patienceMs = 120_000
 
-/** @param base `http://127.0.0.1:3000` */
-export const createPlatformClient = (base: string = baseUrl()): PlatformClient => {
+/**
+ * The platform at ORDERLOG_HOST and ORDERLOG_PORT.
+ *
+ * @param waitMs for an answer; default 120,000
+ */
+export const createPlatformClient = (waitMs: number | 'forever' = patienceMs): PlatformClient => {
+  const base = baseUrl()
   const ask = async <T>(path: string, body?: unknown): Promise<T> => {
-    const reply = await askPlatform(base, path, body, patienceMs)
+    const reply = await askPlatform(base, path, { body, waitMs })
     if (!reply.ok) throw new Refused(reply.status, reply.body as Partial<Problem>)
     return reply.body as T
   }

@@ -1,9 +1,6 @@
-import { request } from 'node:http'
-import { userInfo } from 'node:os'
 import Table from 'cli-table3'
 import { type TellableDifference, tellDifference } from '../../projections/verify-sentence.ts'
-import { readConfig } from '../config.ts'
-import { StartupError } from '../failures.ts'
+import { type AskedOptions, answering, askedBy, createPlatformClient, Refused } from './platform-client.ts'
 
 interface Report {
   readonly projection: string
@@ -18,34 +15,6 @@ interface Report {
   readonly repaired: { readonly rows: number; readonly differences: readonly TellableDifference[] } | null
   readonly seconds: number
 }
-
-interface Problem {
-  readonly code?: string
-  readonly title?: string
-  readonly detail?: string
-}
-
-type Answer<Body> = { readonly status: number; readonly body: Body & Problem }
-
-/** Asks without a limit of time: a large log takes as long as it takes. */
-const ask = <Body>(base: string, method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer<Body>> =>
-  new Promise((resolve, reject) => {
-    const headers = body === undefined ? {} : { 'Content-Type': 'application/json' }
-    const asking = request(new URL(path, base), { method, headers }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', reject)
-      response.on('end', () => {
-        try {
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) })
-        } catch (error) {
-          reject(error)
-        }
-      })
-    })
-    asking.on('error', reject)
-    asking.end(body === undefined ? undefined : JSON.stringify(body))
-  })
 
 const tableOf = (reports: readonly Report[]): string => {
   const table = new Table({
@@ -78,47 +47,36 @@ const print = (reports: readonly Report[]): void => {
   console.log(differ.length === 0 ? 'Everything equals the log.' : `Not equal to the log: ${differ.join(', ')}.`)
 }
 
-export interface VerifyCommand {
+export interface VerifyCommand extends AskedOptions {
   readonly sample?: number
   readonly at?: bigint
   readonly repair?: boolean
-  readonly operator?: string
-  readonly reason?: string
-  readonly json?: boolean
 }
 
 /** `orderlog verify`: asks the running platform to compare read models with the log. Exit code 1 when one differs. */
-export const verify = async (projection: string | undefined, options: VerifyCommand): Promise<void> => {
-  const config = readConfig()
-  const base = `http://${config.host}:${config.port}`
-  const { sample, at, repair, operator = userInfo().username, reason = 'orderlog verify --repair' } = options
-  const body = {
-    ...(sample === undefined ? {} : { sample }),
-    ...(at === undefined ? {} : { at: String(at) }),
-    ...(repair ? { repair: { operator, reason } } : {}),
-  }
-  const reports: Report[] = []
-  try {
-    const names =
-      projection === undefined
-        ? (await ask<{ projections: { name: string }[] }>(base, 'GET', '/v1/projections')).body.projections.map(
-            ({ name }) => name,
-          )
-        : [projection]
-    for (const name of names) {
-      const { status, body: answer } = await ask<Report>(base, 'POST', `/v1/projections/${name}/verify`, body)
-      if (status === 200) reports.push(answer)
-      // Consumers that show nothing are listed, too.
-      else if (projection !== undefined || answer.code !== 'projection-not-found')
-        throw new StartupError(`${name} was not verified: ${answer.detail ?? answer.title ?? status}`)
+export const verify = (projection: string | undefined, options: VerifyCommand): Promise<void> =>
+  answering(options, async () => {
+    const { sample, at, repair, json } = options
+    const body = {
+      ...(sample === undefined ? {} : { sample }),
+      ...(at === undefined ? {} : { at: String(at) }),
+      ...(repair ? { repair: { reason: 'orderlog verify --repair', ...askedBy(options) } } : {}),
     }
-  } catch (error) {
-    if (error instanceof StartupError) throw error
-    throw new StartupError(`No Orderlog answers on ${base}: is it running, and on that port (ORDERLOG_PORT)?`, {
-      cause: error,
-    })
-  }
-  if (reports.some(({ differenceCount }) => differenceCount > 0)) process.exitCode = 1
-  if (options.json) console.log(JSON.stringify({ reports }))
-  else print(reports)
-}
+    const client = createPlatformClient('forever')
+    const every = async (): Promise<string[]> => {
+      const { projections } = await client.get<{ projections: { name: string }[] }>('/v1/projections')
+      return projections.map(({ name }) => name)
+    }
+    const reports: Report[] = []
+    for (const name of projection === undefined ? await every() : [projection])
+      try {
+        reports.push(await client.post<Report>(`/v1/projections/${encodeURIComponent(name)}/verify`, body))
+      } catch (error) {
+        // Consumers that show nothing are listed, too.
+        const shows = !(error instanceof Refused && error.problem.code === 'projection-not-found')
+        if (projection !== undefined || shows) throw error
+      }
+    if (reports.some(({ differenceCount }) => differenceCount > 0)) process.exitCode = 1
+    if (json) console.log(JSON.stringify({ reports }))
+    else print(reports)
+  })

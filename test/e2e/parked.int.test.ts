@@ -90,8 +90,11 @@ test('a parked event is discarded from the command line, and the gap is listed a
 
 test('what cannot be done is said in one sentence with its code, and exits with 1', async () => {
   const gone = await parked('discard', 'stock_levels', 'inventory-desk', '0', ...who)
-  expect(gone).toMatchObject({ code: 1, stderr: 'orderlog: There is no such parked event. (parked-event-not-found)\n' })
-  expect((await parked('show', 'stock_levels', 'inventory-none', '7')).code).toBe(1)
+  const refusal = 'stock_levels: There is no such parked event. (parked-event-not-found)'
+  expect(gone).toMatchObject({ code: 1, stderr: `orderlog: ${refusal}\n` })
+  const told = await parked('show', 'stock_levels', 'inventory-none', '7', '--json')
+  expect(told.code).toBe(1)
+  expect(JSON.parse(told.stdout)).toMatchObject({ problem: { code: 'parked-event-not-found', status: 404 } })
   expect((await parked('edit', ...place, '--data', '{"half', ...who)).stderr).toMatch(/^orderlog: --data is no JSON/)
   expect((await parked('retry', 'stock_levels', stream)).stderr).toContain("required option '--reason <text>'")
   expect((await parked('list', '--status', 'lost')).stderr).toMatch(/orderlog: .*\(invalid-request\)/)
