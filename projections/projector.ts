@@ -1,14 +1,13 @@
 import type { Database } from '../platform/database.ts'
 import { isTransient } from '../platform/database.ts'
-import type { EventFeed, FeedBatch, FeedEvent } from '../platform/event-feed.ts'
+import type { EventFeed, FeedBatch } from '../platform/event-feed.ts'
 import { LogWentBack } from '../platform/failures.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
 import { pause } from '../platform/pause.ts'
 import { createRelevance } from '../platform/relevance.ts'
-import { UndecodableEvent } from '../schemas/codec.ts'
-import type { RecordedEvent } from '../schemas/envelope.ts'
 import { admit, checkedCheckpoint, type Log } from './admission.ts'
+import { anticipates } from './anticipate.ts'
 import { createApplier, ProjectionStopped } from './applier.ts'
 import { createGoingOn } from './going-on.ts'
 import { missesLateEvents } from './parking.ts'
@@ -139,20 +138,7 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
     return outcome
   }
 
-  const ahead = (events: readonly FeedEvent[]): void => {
-    if (!projection.anticipate) return
-    const recorded: RecordedEvent[] = []
-    for (const event of events) {
-      if (!isRelevant(event.stored)) continue
-      try {
-        recorded.push(event.recorded())
-      } catch (error) {
-        // It is no time to judge it yet: it will be thrown again when the event is applied.
-        if (!(error instanceof UndecodableEvent)) throw error
-      }
-    }
-    projection.anticipate(recorded)
-  }
+  const ahead = anticipates(projection, isRelevant)
 
   const consume = async (signal: AbortSignal): Promise<void> => {
     await enter()

@@ -3,7 +3,7 @@ import type { FeedEvent } from '../platform/event-feed.ts'
 import type { Logger } from '../platform/logging.ts'
 import { createPartitioning, isSealed } from '../platform/partitioning.ts'
 import { createRelevance } from '../platform/relevance.ts'
-import type { RecordedEvent } from '../schemas/envelope.ts'
+import { anticipates } from './anticipate.ts'
 import { createApplier, ProjectionStopped, TooManyParkedStreams } from './applier.ts'
 import { drainParkedOfGeneration } from './parked-generation.ts'
 import { checkpointInPartition } from './partition-handover.ts'
@@ -167,19 +167,7 @@ export const openBuilder = async (building: {
     position: () =>
       lanes.reduce((least, { position }) => (position < least ? position : least), lanes[0]?.position ?? 0n),
     handled: () => handled,
-    anticipate: (events) => {
-      if (!projection.anticipate) return
-      const recorded: RecordedEvent[] = []
-      for (const event of events) {
-        if (!isRelevant(event.stored)) continue
-        try {
-          recorded.push(event.recorded())
-        } catch {
-          // It is thrown again when the event is applied, and judged then.
-        }
-      }
-      projection.anticipate(recorded)
-    },
+    anticipate: anticipates(projection, isRelevant),
     apply: async (events, to, signal) => {
       const shares = new Map<Lane, FeedEvent[]>(lanes.map((lane) => [lane, []]))
       for (const event of events) {
