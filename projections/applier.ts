@@ -75,13 +75,22 @@ export const createApplier = (deps: {
   readonly onStep: (partition: number, position: bigint) => void
   /** Told the reason when it begins to wait, and undefined when it goes on. */
   readonly onWait: (reason: string | undefined, cause?: WaitCause) => void
+  /** The streams that have parked events, shared by all who write to the same generation: the ceiling is theirs together. */
+  readonly parkedStreams?: Set<string>
   /** Throws `NewerCodeNeeded` where it would otherwise wait until the process is replaced. */
   readonly yields?: boolean
 }): Applier => {
-  const { projection, database, policy, logger, onStep, onWait } = deps
+  const { projection, database, policy, logger, onStep, onWait, parkedStreams = new Set<string>() } = deps
   const { name, sink } = projection
   let parked = new Map<string, number>()
   let decisions = noDecisions
+
+  const loadParked = async (): Promise<void> => {
+    const known = await loadParkedStreams(database, name)
+    for (const stream of parked.keys()) parkedStreams.delete(stream)
+    for (const stream of known.keys()) parkedStreams.add(stream)
+    parked = known
+  }
 
   const attempt = async (partition: number, from: bigint, { events, to }: Stretch): Promise<'applied' | 'fenced'> => {
     if (parked.size === 0 && decisions === noDecisions)
@@ -119,12 +128,19 @@ export const createApplier = (deps: {
   ): Promise<'applied' | 'fenced'> => {
     if (!event) throw new Error('there is nothing to park')
     const { stored } = event
-    if (parked.size >= policy.maxParkedStreams)
+    if (parkedStreams.size >= policy.maxParkedStreams)
       throw new TooManyParkedStreams(
-        `${name} has parked events of ${parked.size} streams, and ${stored.type} at position ${stored.position} failed too: ${String(failure.error)}`,
+        `${name} has parked events of ${parkedStreams.size} streams, and ${stored.type} at position ${stored.position} failed too: ${String(failure.error)}`,
       )
     const record = (transaction: Queryable) => parkFailed(transaction, name, partition, stored, failure)
-    const outcome = await sink.apply({ partition, events: [], from, to, record, skipped: [stored.position] })
+    // At once: others may be parking at the same time.
+    parkedStreams.add(stored.stream)
+    let outcome: 'applied' | 'fenced' | undefined
+    try {
+      outcome = await sink.apply({ partition, events: [], from, to, record, skipped: [stored.position] })
+    } finally {
+      if (outcome !== 'applied') parkedStreams.delete(stored.stream)
+    }
     if (outcome === 'fenced') return outcome
     parked.set(stored.stream, 1)
     logger.error(
@@ -171,7 +187,7 @@ export const createApplier = (deps: {
             condemned = { error, attempts: attempts + 1 }
             break
           case 'retry':
-            if (error instanceof ParkedStreamsChanged) parked = await loadParkedStreams(database, name)
+            if (error instanceof ParkedStreamsChanged) await loadParked()
             else attempts += 1
             await pause(verdict.afterMs, signal)
             break
@@ -192,7 +208,7 @@ export const createApplier = (deps: {
 
   return {
     load: async () => {
-      parked = await loadParkedStreams(database, name)
+      await loadParked()
       decisions = await loadDecisions(database, name)
     },
     gaps: () => decisions.gaps,

@@ -106,6 +106,7 @@ export const openBuilder = async (building: {
   await sink.prepare(building.logIdentity)
   const name = `${projection.name}@${generation}`
   let handled = 0
+  const parkedStreams = new Set<string>()
 
   const openLane = async (partition: number): Promise<Lane> => {
     const { position } =
@@ -126,6 +127,7 @@ export const openBuilder = async (building: {
       database,
       policy,
       logger,
+      parkedStreams,
       onStep,
       onWait,
     })

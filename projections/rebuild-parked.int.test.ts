@@ -48,18 +48,19 @@ const parked = () =>
     'select projection, partition, revision from platform.parked_events order by projection, position',
   )
 
-test('a rebuild with too much parked fails, and says what to do', async () => {
-  const lives = Array.from({ length: 4 }, () => orderLife({}))
+test.each([1, 4])('a rebuild by %i lanes with too much parked fails, and says what to do', async (lanes) => {
+  const lives = Array.from({ length: 12 }, () => orderLife({}))
   await append(rig.store, ...lives.flatMap((life) => [life.placed, life.confirmed]))
   const projection = picky()
   await rig.start(projection).caughtUp()
   refuses = (schema) => schema !== 'order_details'
-  rebuilds = openRebuildRig(rig, [projection], 1)
+  rebuilds = openRebuildRig(rig, [projection], lanes)
   rebuilds.startRebuilder({ policy: { ...policy, maxParkedStreams: 2 } })
   await rebuilds.service.start(['order_details'], operator)
   const { error } = await rebuilds.comes('order_details', 'failed')
   expect(error).toMatch(/has parked events of 2 streams.*cannot be confirmed; mend.*resume the rebuild; or drop/)
   expect(error).not.toContain('goes on')
+  expect(await parked()).toHaveLength(2)
   refuses = () => false
   await rebuilds.service.resume('order_details', operator)
   await rebuilds.comes('order_details', 'done')
