@@ -38,11 +38,12 @@ export const openLeaderboards = async (
       const engine = { name: 'Redis', variable: 'REDIS_URL', host: writer.host }
       await unlessAway(engine, writer.check, { without: 'the leaderboards', logger })
       const asking = createRedisLeaderboardStore({ redis: asker, database: queries, namespace, clock, logger })
-      const writing = createRedisLeaderboardStore({ redis: writer, database, namespace, clock, logger, partitions })
+      const writing = () =>
+        createRedisLeaderboardStore({ redis: writer, database, namespace, clock, logger, partitions })
       return {
-        writing,
+        writing: writing(),
         asking,
-        building: writing,
+        building: writing(),
         checkpoints: asking,
         trail: createRedisLogTrail(writer, config.namespace),
         check: async () => {

@@ -34,7 +34,10 @@ export interface Connections {
 export interface Pair<Store, Checkpoints> {
   readonly writing: Store
   readonly asking: Store
-  /** For who builds another generation. */
+  /**
+   * For who builds another generation, and for operators. Apart from `writing`: who prepares a store leads it to the
+   * generation that is live now, and a projector of another version would not notice that its own was replaced.
+   */
   readonly building: Store
   /** When it is not PostgreSQL that has them. */
   readonly checkpoints?: Checkpoints

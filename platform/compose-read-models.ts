@@ -78,7 +78,7 @@ export const composeReadModels = (deps: {
     searchIndex: searchIndex.asking,
     parkedEvents: createParkedEvents({
       database,
-      projections,
+      projections: projectionsOn(database, 'building'),
       logger,
       log: store,
       ...(partitionOf ? { partitionOf } : {}),

@@ -32,11 +32,11 @@ export const openSearchIndex = async (
       const engine = { name: 'Elasticsearch', variable: 'ELASTICSEARCH_URL', host: hostOf(search.url) }
       await unlessAway(engine, () => checkElasticsearch(writer, search.url), { without: 'searches', logger })
       const asking = createElasticsearchSearchIndex({ engine: asker, database: queries, logger, prefix })
-      const writing = createElasticsearchSearchIndex({ engine: writer, database, logger, prefix })
+      const writing = () => createElasticsearchSearchIndex({ engine: writer, database, logger, prefix })
       return {
-        writing,
+        writing: writing(),
         asking,
-        building: writing,
+        building: writing(),
         checkpoints: asking,
         trail: createElasticsearchLogTrail(writer, prefix),
         check: elasticsearchHealth(asker),

@@ -8,6 +8,14 @@ export class EngineUnavailable extends Error {
   }
 }
 
+/** Another generation of a read model has become the live one since it was prepared for: nothing was written. */
+export class GenerationReplaced extends EngineUnavailable {
+  constructor(consumer: string) {
+    super(consumer, new Error('another generation of it is live, or it was found ahead of the log'))
+    this.name = 'GenerationReplaced'
+  }
+}
+
 /** What Kafka holds is not what the log holds: nothing may be consumed until it is thrown away. */
 export class TopicHeldBack extends EngineUnavailable {
   constructor(why: string) {

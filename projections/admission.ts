@@ -1,8 +1,9 @@
 import type { StoredCheckpoint } from '../platform/checkpointed-store.ts'
-import type { Database } from '../platform/database.ts'
+import type { Database, Queryable } from '../platform/database.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import { isSealed } from '../platform/partitioning.ts'
 import { removePutBack } from '../platform/put-back-records.ts'
+import { CommandRejected } from '../schemas/errors.ts'
 import { ProjectionStopped } from './applier.ts'
 import { forgetParked } from './parking.ts'
 import { checkpointInPartition } from './partition-handover.ts'
@@ -11,11 +12,40 @@ import type { Projection } from './projection.ts'
 export type Log = Pick<EventStore, 'head' | 'identity'>
 
 /** The version of the code that built a read model; undefined when nothing was built yet. */
-export const builtVersion = async (database: Database, name: string): Promise<number | undefined> => {
+export const builtVersion = async (database: Queryable, name: string): Promise<number | undefined> => {
   const [row] = await database.query<{ version: number }>('select version from platform.projections where name = $1', [
     name,
   ])
   return row?.version
+}
+
+/**
+ * Says nothing when there is no read model, or when this version of the code has built the one that is live. To be asked
+ * after its sink was prepared: the generation that this was for is then of this version, or is fenced.
+ *
+ * @throws ProjectionStopped
+ */
+const refuseOthers = async (database: Database, { name, version }: Projection): Promise<number | undefined> => {
+  const built = await builtVersion(database, name)
+  if (built !== undefined && built !== version)
+    throw new ProjectionStopped(`${name} is stale: built by version ${built}, code is ${version}; rebuild it`)
+  return built
+}
+
+/**
+ * Prepares to write to the live generation from outside the projection.
+ *
+ * @throws CommandRejected `other-version`; EngineUnavailable
+ */
+export const prepareLive = async (
+  database: Database,
+  log: Pick<Log, 'identity'>,
+  { name, version, sink }: Projection,
+): Promise<void> => {
+  await sink.prepare(await log.identity())
+  const built = await builtVersion(database, name)
+  if (built !== undefined && built !== version)
+    throw new CommandRejected('other-version', { projection: name, built, code: version })
 }
 
 /**
@@ -25,9 +55,7 @@ export const builtVersion = async (database: Database, name: string): Promise<nu
  */
 export const admit = async (database: Database, log: Log, projection: Projection): Promise<void> => {
   const { name, version, sink } = projection
-  const built = await builtVersion(database, name)
-  if (built !== undefined && built !== version)
-    throw new ProjectionStopped(`${name} is stale: built by version ${built}, code is ${version}; rebuild it`)
+  await refuseOthers(database, projection)
   await sink.prepare(await log.identity(), {
     head: await log.head(),
     record: async (transaction) => {
@@ -36,7 +64,7 @@ export const admit = async (database: Database, log: Log, projection: Projection
       await removePutBack(transaction, name)
     },
   })
-  if (built !== undefined) return
+  if ((await refuseOthers(database, projection)) !== undefined) return
   await database.query('insert into platform.projections (name, version) values ($1, $2) on conflict do nothing', [
     name,
     version,

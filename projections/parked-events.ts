@@ -1,5 +1,7 @@
 import type { Database } from '../platform/database.ts'
+import { GenerationReplaced } from '../platform/failures.ts'
 import type { Logger } from '../platform/logging.ts'
+import { prepareLive } from './admission.ts'
 import { discardParked, editParked } from './parked-decisions.ts'
 import { drainStream } from './parked-drain.ts'
 import { readParkedStream } from './parking.ts'
@@ -37,7 +39,7 @@ export interface ParkedEvents {
    * Applies a stream's parked events in order, until one fails again.
    *
    * @returns how many were applied and how many stay parked; undefined when nothing of the stream was parked
-   * @throws EngineUnavailable
+   * @throws CommandRejected `other-version`; EngineUnavailable
    */
   retry(
     projection: string,
@@ -61,7 +63,7 @@ export interface ParkedEvents {
    * stay parked until they are retried.
    *
    * @returns how many of the stream stay parked; undefined when the event is not parked
-   * @throws EngineUnavailable
+   * @throws CommandRejected `other-version`; EngineUnavailable
    */
   discard(projection: string, stream: string, revision: bigint, who: Operator): Promise<number | undefined>
 }
@@ -88,10 +90,22 @@ export const createParkedEvents = (deps: {
   const { database, logger } = deps
   const projections = new Map(deps.projections.map((projection) => [projection.name, projection]))
 
-  const drain = async ({ name, sink }: Projection, stream: string): Promise<number> => {
-    await sink.prepare(await deps.log.identity())
-    return drainStream({ database, sink, name, stream, partition: deps.partitionOf?.(stream) ?? 0 })
+  /** Writes to the live generation, and to the next one when they are swapped meanwhile. */
+  const inLive = async <Result>(projection: Projection, work: () => Promise<Result>): Promise<Result> => {
+    for (let tries = 1; ; tries += 1)
+      try {
+        await prepareLive(database, deps.log, projection)
+        return await work()
+      } catch (error) {
+        if (!(error instanceof GenerationReplaced) || tries === 3) throw error
+      }
   }
+
+  const drain = (projection: Projection, stream: string): Promise<number> =>
+    inLive(projection, () => {
+      const { name, sink } = projection
+      return drainStream({ database, sink, name, stream, partition: deps.partitionOf?.(stream) ?? 0 })
+    })
 
   const left = async (projection: string, stream: string): Promise<number> => {
     const [row] = await database.query<{ parked: number }>(
@@ -136,9 +150,9 @@ export const createParkedEvents = (deps: {
     discard: async (name, stream, revision, who) => {
       const projection = projections.get(name)
       if (!projection) return undefined
-      await projection.sink.prepare(await deps.log.identity())
       const place = { projection: name, stream, revision }
-      if (!(await discardParked(database, projection.sink, place, who, deps.partitionOf))) return undefined
+      const work = () => discardParked(database, projection.sink, place, who, deps.partitionOf)
+      if (!(await inLive(projection, work))) return undefined
       logger.warn({ ...place, revision: String(revision), ...who }, 'a parked event was discarded: there is a gap')
       return left(name, stream)
     },

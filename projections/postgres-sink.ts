@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { lockCheckpoint, moveCheckpoint } from '../platform/checkpoints.ts'
 import type { Database, Transaction } from '../platform/database.ts'
+import { GenerationReplaced } from '../platform/failures.ts'
 import { createReadModelGenerations } from '../platform/read-model-generations.ts'
 import { createReadModelTables } from '../platform/read-model-tables.ts'
 import { splitDdl } from '../platform/schema-sql.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent, DomainEventType } from '../schemas/events.ts'
 import { namesOf } from '../schemas/stored-names.ts'
+import { builtVersion } from './admission.ts'
 import type { BuildableSink, Projection } from './projection.ts'
 
 /** The tables of a read model, and apart from them the indexes, which are cheaper to build after a bulk load. */
@@ -51,7 +53,7 @@ export const loadDdl = (url: URL): Ddl => splitDdl(readFileSync(url, 'utf8'))
  */
 const createSink = <Type extends DomainEventType>(
   database: Database,
-  { name, ddl, apply }: PostgresProjection<Type>,
+  { name, version, ddl, apply }: PostgresProjection<Type>,
   generation?: number,
 ): BuildableSink => {
   const tables = createReadModelTables({
@@ -88,6 +90,9 @@ const createSink = <Type extends DomainEventType>(
     applyLate: ({ partition, events, record }) =>
       database.transaction(async (transaction) => {
         await lockCheckpoint(transaction, consumer, partition)
+        // The one that is live now, whoever was waited for, may be of another version of the code.
+        if (!bulk && ((await builtVersion(transaction, name)) ?? version) !== version)
+          throw new GenerationReplaced(name)
         if (events.length > 0) await apply(transaction, schema, handledBy<Type>(events), { bulk: false })
         await record?.(transaction)
       }),

@@ -1,5 +1,5 @@
 import type { CheckpointedStore, StoreBatch, StoreGenerations } from '../platform/checkpointed-store.ts'
-import { EngineUnavailable } from '../platform/failures.ts'
+import { EngineUnavailable, GenerationReplaced } from '../platform/failures.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { ProjectionSink, SinkGenerations } from './projection.ts'
 
@@ -34,6 +34,9 @@ export const storeSink = <Batch extends StoreBatch>(
       if ((await apply(place, due)) === 'applied') return
       if (intact && !(await intact()))
         throw new EngineUnavailable(consumer, 'what it held is lost, and is about to be rebuilt from the log')
+      // Fenced where it stands: it is not the position that fences it, so that it would be for ever.
+      if (!intact && (await store.checkpoint(consumer, partition)).position === position)
+        throw new GenerationReplaced(consumer)
     }
   }
 

@@ -95,6 +95,10 @@ export const errors = {
     status: 409,
     title: 'The generation is live or being built; only one that is neither can be dropped.',
   },
+  'other-version': {
+    status: 409,
+    title: 'The read model is of another version of the code: ask a server of that version, or rebuild it.',
+  },
   // Verifying read models.
   'verify-position-not-reached': { status: 422, title: 'The read model has not reached the position asked for.' },
   'verify-position-passed': { status: 422, title: 'The sums have gone past the position asked for.' },
