@@ -25,10 +25,14 @@ export const editParked = (
   request: ReplacementRequest,
 ): Promise<number | undefined> =>
   database.transaction(async (transaction) => {
-    const [row] = await transaction.query<{ event: unknown }>(
-      `select event from platform.parked_events where ${thisEvent} for update`,
-      [projection, stream, revision],
-    )
+    const find = () =>
+      transaction.query<{ event: unknown }>(`select event from platform.parked_events where ${thisEvent} for update`, [
+        projection,
+        stream,
+        revision,
+      ])
+    // When generations are swapped while it waits, what it has waited for is another one's afterwards.
+    const row = (await find())[0] ?? (await find())[0]
     if (!row) return undefined
     const original = fromJson(row.event)
     const { type, data } = replacementOf(original, request)

@@ -49,7 +49,7 @@ export const drainStream = async (of: {
         discarded: parked.filter(({ gap }) => gap).map(({ event }) => fromJson(event).position),
         record: async (transaction) => {
           await drainParked(transaction, name, stream, parked)
-          const decided = parked.filter(({ edit, gap }) => edit > 0 || gap).map(({ event }) => fromJson(event))
+          const decided = parked.filter(({ type, gap }) => type !== null || gap).map(({ event }) => fromJson(event))
           if (decided.length > 0) await noteHonoured(transaction, name, decided)
         },
       })

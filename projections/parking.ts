@@ -144,15 +144,19 @@ export const parkBehind = async (
 export interface ParkedRow {
   readonly revision: bigint
   readonly event: unknown
-  /** Number of the edit that is to be applied in its place; 0: the event as it is. */
+  /** As it was noted here: changes with every edit from now on. */
   readonly edit: number
+  /** Of the last edit, which is to be applied in its place; null: the event as it is. */
   readonly type: string | null
   readonly data: unknown
   /** Discarded by an operator, in another generation of the projection: it is gone past. */
   readonly gap: boolean
 }
 
-/** The first parked events of a stream, in order, each with its replacement if it has one. */
+/**
+ * The first parked events of a stream, in order, each with its replacement if it has one: the last there is, as one that
+ * was made while a generation parked the event is not noted with it.
+ */
 export const readParkedStream = (
   database: Queryable,
   projection: string,
@@ -164,8 +168,9 @@ export const readParkedStream = (
        exists (select from platform.event_gaps g where g.projection = $4 and g.stream = p.stream
          and g.revision = p.revision and g.event_id = (p.event->>'id')::uuid) as gap
      from platform.parked_events p
-     left join platform.event_edits d on d.projection = $4 and d.stream = p.stream and d.revision = p.revision
-       and d.event_id = (p.event->>'id')::uuid and d.edit = p.edit
+     left join lateral (
+       select e.type, e.data from platform.event_edits e where e.projection = $4 and e.stream = p.stream
+         and e.revision = p.revision and e.event_id = (p.event->>'id')::uuid order by e.edit desc limit 1) d on true
      where p.projection = $1 and p.stream = $2 order by p.revision limit $3`,
     [projection, stream, limit, decidedName(projection)],
   )

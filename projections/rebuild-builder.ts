@@ -5,7 +5,7 @@ import { createPartitioning, isSealed } from '../platform/partitioning.ts'
 import { createRelevance } from '../platform/relevance.ts'
 import { anticipates } from './anticipate.ts'
 import { createApplier, ProjectionStopped, TooManyParkedStreams } from './applier.ts'
-import { drainParkedOfGeneration } from './parked-generation.ts'
+import { type Drained, drainParkedOfGeneration } from './parked-generation.ts'
 import { checkpointInPartition } from './partition-handover.ts'
 import type { BuildableSink, Projection } from './projection.ts'
 import type { ErrorPolicy } from './verdict.ts'
@@ -52,7 +52,7 @@ export interface Builder {
   /** Where a stream lies in the checkpoints. */
   partitionOf(stream: string): number
   /** Does to what it has parked what was done to the live one meanwhile. Not while it applies. */
-  drainParked(): Promise<void>
+  drainParked(): Promise<Drained>
   /** It has everything up to here. */
   position(): bigint
   /** How many events it has handled here. */
@@ -148,9 +148,13 @@ export const openBuilder = async (building: {
       : (stream: string) => spread.of(stream) - 1
   const laneOf = (stream: string): Lane | undefined => (lanes.length === 1 ? lanes[0] : lanes[shareOf(stream)])
   const partitionOf = (stream: string): number => laneOf(stream)?.partition ?? 0
-  const drainParked = async (): Promise<void> => {
-    await drainParkedOfGeneration({ database, projection: projection.name, generation, sink, partitionOf })
+  const drainParked = async (): Promise<Drained> => {
+    const drained = await drainParkedOfGeneration({
+      ...{ database, generation, sink, partitionOf },
+      projection: projection.name,
+    })
     for (const { applier } of lanes) await applier.load()
+    return drained
   }
   await drainParked()
   const isRelevant = createRelevance(projection.types)

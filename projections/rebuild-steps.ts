@@ -3,7 +3,7 @@ import type { EventStore } from '../platform/event-store.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
 import { createRelevance } from '../platform/relevance.ts'
-import { refuseParkedBesidesLive } from './parked-generation.ts'
+import { isDecidedSince, refuseParkedBesidesLive } from './parked-generation.ts'
 import type { Projection } from './projection.ts'
 import { BuildFenced } from './rebuild-builder.ts'
 import { createPace } from './rebuild-pace.ts'
@@ -147,11 +147,19 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
           if (!(await worker.saved())) continue
           const { projection, partitionOf, drainParked } = worker.builder
           // Again: what was retried may need events that have come since.
-          await drainParked()
+          const drained = await drainParked()
           await refuseParkedBesidesLive({ ...change, ...deps, projection, partitionOf, generation: to })
           // Whoever writes the live generation stands still meanwhile, so nothing is waited for.
           worker.hurry()
-          await generations.swap({ ...change, reach })
+          const reachAlone = async (): Promise<bigint> => {
+            const position = await reach()
+            if (await isDecidedSince({ database: deps.database, projection: name, generation: to }, drained))
+              throw new BuildFenced(
+                `what ${name} has parked was decided upon in the meantime; it is swapped in after that`,
+              )
+            return position
+          }
+          await generations.swap({ ...change, reach: reachAlone })
         }
         logger.info({ projection: name, generation: to }, 'another generation of the read model is live')
         metrics.rebuilds.inc({ projection: name, outcome: 'swapped' })

@@ -7,7 +7,7 @@ import { eventually } from '../test/support/eventually.ts'
 import { naiveBoards } from '../test/support/leaderboard-events.ts'
 import { line, orderLife } from '../test/support/order-events.ts'
 import { append, openProjectionRig, type ProjectionRig } from '../test/support/projection-rig.ts'
-import { openRebuildRig, operator, type RebuildRig } from '../test/support/rebuild-rig.ts'
+import { interposed, openRebuildRig, operator, type RebuildRig } from '../test/support/rebuild-rig.ts'
 import { redisBoards } from '../test/support/redis-boards.ts'
 import { hasRedisServer, type RedisServer, startRedisServer } from '../test/support/redis-server.ts'
 import { leaderboards } from './leaderboards.ts'
@@ -202,50 +202,66 @@ describe.skipIf(!hasRedisServer)(
       expect(await redis.run((client) => client.keys(`${spaceOf(namespace, 2)}*`))).toEqual([])
     })
 
-    test('what was discarded or retried meanwhile is waited for no more in the new boards, and counts as live', async () => {
-      const sale = (...lines: ReturnType<typeof line>[]) => orderLife({ lines, customerId: 'midas', day })
-      const great = Array.from({ length: 9 }, () =>
-        sale(...Array.from({ length: 100 }, () => line('gold', 10_000, 1e9))),
-      )
-      // With these the score is 2^53 - 1, and nothing fits on top.
-      const last = sale(line('gold', 10_000, 719_925_474), line('gold', 1, 991))
-      const [discarded, retried] = [sale(line('gold', 1, 1)), sale(line('gold', 2, 1))]
-      await append(rig.store, ...[...great, last, discarded, retried].map((life) => life.confirmed))
-      const projector = start()
-      await projector.caughtUp()
-      let goOn = (): void => undefined
-      const decided = new Promise<void>((resolve) => {
-        goOn = resolve
-      })
-      rebuilds.startRebuilder({
-        verify: async () => {
-          await decided
-          return undefined
-        },
-      })
-      await rebuilds.service.start(['leaderboards'], operator)
-      await eventually(
-        () => rebuilds.last('leaderboards'),
-        (rebuild) => rebuild.phase === 'verifying',
-      )
-      await append(rig.store, last.cancelled(true))
-      await projector.caughtUp()
-      const store = open()
-      const projections = [leaderboards({ store })]
-      const parkedEvents = createParkedEvents({ database: rig.database, projections, logger, log: rig.store })
-      expect(await parkedEvents.discard('leaderboards', `order-${discarded.orderId}`, 0n, operator)).toBe(0)
-      expect(await parkedEvents.retry('leaderboards', `order-${retried.orderId}`, operator)).toEqual({
-        applied: 1,
-        parked: 0,
-      })
-      goOn()
-      expect((await rebuilds.comes('leaderboards', 'done')).generation).toBe(2)
-      const built = open()
-      await built.prepare(await rig.store.identity())
-      expect(await built.skipped('leaderboards')).toEqual([])
-      const query = { board: 'products', by: 'units', window: 'all', at: clock.now().toISOString(), limit: 9 } as const
-      expect((await built.top(query)).map(({ key, units }) => [key, units])).toEqual([['gold', 9_000_002n]])
-      expect(await rig.rows("select stream from platform.parked_events where projection = 'leaderboards'")).toEqual([])
-    })
+    test.each(['it is verified', 'it is about to be swapped in'])(
+      'what is discarded or retried while %s is waited for no more in the new boards, and counts as live',
+      async (moment) => {
+        const sale = (...lines: ReturnType<typeof line>[]) => orderLife({ lines, customerId: 'midas', day })
+        const great = Array.from({ length: 9 }, () =>
+          sale(...Array.from({ length: 100 }, () => line('gold', 10_000, 1e9))),
+        )
+        // With these the score is 2^53 - 1, and nothing fits on top.
+        const last = sale(line('gold', 10_000, 719_925_474), line('gold', 1, 991))
+        const [discarded, retried] = [sale(line('gold', 1, 1)), sale(line('gold', 2, 1))]
+        await append(rig.store, ...[...great, last, discarded, retried].map((life) => life.confirmed))
+        const projector = start()
+        await projector.caughtUp()
+        let decided = false
+        const decideWhile = async (now: string): Promise<void> => {
+          if (decided || now !== moment) return
+          decided = true
+          await append(rig.store, last.cancelled(true))
+          await projector.caughtUp()
+          const projections = [leaderboards({ store: open() })]
+          const parkedEvents = createParkedEvents({ database: rig.database, projections, logger, log: rig.store })
+          expect(await parkedEvents.discard('leaderboards', `order-${discarded.orderId}`, 0n, operator)).toBe(0)
+          expect(await parkedEvents.retry('leaderboards', `order-${retried.orderId}`, operator)).toEqual({
+            applied: 1,
+            parked: 0,
+          })
+        }
+        const mine = openRebuildRig(rig, [
+          interposed(leaderboards({ store: open() }), async (change) => {
+            await decideWhile('it is about to be swapped in')
+            return change
+          }),
+        ])
+        try {
+          mine.startRebuilder({
+            verify: async () => {
+              await decideWhile('it is verified')
+              return undefined
+            },
+          })
+          await mine.service.start(['leaderboards'], operator)
+          expect((await mine.comes('leaderboards', 'done')).generation).toBe(2)
+        } finally {
+          await mine.close()
+        }
+        const built = open()
+        await built.prepare(await rig.store.identity())
+        expect(await built.skipped('leaderboards')).toEqual([])
+        const query = {
+          board: 'products',
+          by: 'units',
+          window: 'all',
+          at: clock.now().toISOString(),
+          limit: 9,
+        } as const
+        expect((await built.top(query)).map(({ key, units }) => [key, units])).toEqual([['gold', 9_000_002n]])
+        expect(await rig.rows("select stream from platform.parked_events where projection = 'leaderboards'")).toEqual(
+          [],
+        )
+      },
+    )
   },
 )

@@ -1,3 +1,4 @@
+import type { Swap } from '../../platform/checkpointed-store.ts'
 import { openDatabase } from '../../platform/database.ts'
 import { openLeases } from '../../platform/leases.ts'
 import { silentLogger } from '../../platform/logging.ts'
@@ -13,7 +14,11 @@ import type { ProjectionRig } from './projection-rig.ts'
 export const operator = { operator: 'ada', reason: 'a test' }
 
 /** Rebuilds over a projection rig: the service, and rebuilders that can be started and killed. */
-export const openRebuildRig = (rig: ProjectionRig, projections: readonly Projection[], lanes = 2) => {
+export const openRebuildRig = (
+  rig: Pick<ProjectionRig, 'database' | 'store'>,
+  projections: readonly Projection[],
+  lanes = 2,
+) => {
   const { database, store } = rig
   const logger = silentLogger
   const records = createRebuildRecords(database)
@@ -67,6 +72,16 @@ export const openRebuildRig = (rig: ProjectionRig, projections: readonly Project
 }
 
 export type RebuildRig = ReturnType<typeof openRebuildRig>
+
+/** Comes between a rebuild and its swap: told what is to be changed, it may do something first, or change that. */
+export const interposed = (projection: Projection, swapping: (change: Swap) => Promise<Swap>): Projection => {
+  const { generations } = projection
+  if (!generations) throw new Error(`${projection.name} has no generations`)
+  return {
+    ...projection,
+    generations: { ...generations, swap: async (change) => generations.swap(await swapping(change)) },
+  }
+}
 
 /** A pool as another process has it. */
 export const secondPool = (url: string) => openDatabase(url, { max: 6, logger: silentLogger })
