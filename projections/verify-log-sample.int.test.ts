@@ -83,5 +83,9 @@ test('where it can, a sample costs a read for each place, however long the log i
   expect(found.length).toBeLessThanOrEqual(10)
   expect(found.length).toBeGreaterThan(0)
   expect(reads.length).toBeLessThanOrEqual(20)
+  // Wanted are about as many as there are: all of them are on a few pages.
+  const all = counted(memory)
+  expect(await sampleLog({ store: all.store, count: 6_000, types, signal })).toHaveLength(5_000)
+  expect(all.reads).toHaveLength(10)
   expect(await sampleLog({ store: createMemoryEventStore(), count: 10, types, signal })).toEqual([])
 })
