@@ -59,14 +59,30 @@ const differences = () =>
   )
 const equal = () => eventually(differences, (rows) => rows.length === 0, { what: 'order details equal to the log' })
 
-/** Keeps the swap waiting, as it waits for whoever writes the live generation. */
-const holdSwap = async () => {
+/** Holds in a transaction what a statement locks, until it is let go. */
+const hold = async (statement: string) => {
   const client = new pg.Client(await home.databaseUrl())
   client.on('error', () => undefined)
   await client.connect()
-  await client.query("begin; select 1 from platform.checkpoints where consumer = 'order_details' for update")
+  await client.query(`begin; ${statement}`)
   return () => client.end()
 }
+/** Keeps the swap waiting, as it waits for whoever writes the live generation. */
+const holdSwap = () => hold("select 1 from platform.checkpoints where consumer = 'order_details' for update")
+
+/** Waits for a session that waits for this lock on a table, other than those known; tells all there are. */
+const waiting = (table: string, mode: string, known: readonly number[] = []): Promise<readonly number[]> =>
+  eventually(
+    async () => {
+      const rows = await home.query<{ pid: number }>(
+        'select pid from pg_locks where relation = $1::regclass and mode = $2 and not granted',
+        [table, mode],
+      )
+      return rows.map(({ pid }) => pid)
+    },
+    (pids) => pids.some((pid) => !known.includes(pid)),
+    { what: `somebody who waits for a ${mode} on ${table}`, everyMs: 5 },
+  )
 
 test('killed at the start, in the middle, before and after the swap, a rebuild goes on by itself and loses nothing', async () => {
   await seedOrders(await home.databaseUrl(), 6_000)
@@ -94,6 +110,43 @@ test('killed at the start, in the middle, before and after the swap, a rebuild g
   const { body } = await shop.write('POST', '/v1/orders', placeOrder([{ sku: 'lamp', quantity: 1 }]))
   expect((await shop.orderIn(body.orderId, 'placed')).status).toBe(200)
   await equal()
+}, 600_000)
+
+test('killed while indexes are made and while it is verified, it goes on by itself and equals the log', async () => {
+  // The load waits at its first checkpoint until its table is locked: rows can be written then, and no index made.
+  const letLoad = await hold('lock table platform.checkpoints in share mode')
+  await rebuild('order_details')
+  const { generation = 0 } = (await told('order_details')) ?? {}
+  const table = `order_details_g${generation}.orders`
+  await eventually(
+    () => home.query<{ found: string | null }>('select to_regclass($1)::text as found', [table]),
+    ([row]) => row?.found !== null,
+    { what: table, everyMs: 5 },
+  )
+  const letIndex = await hold(`lock table ${table} in row exclusive mode`)
+  await letLoad()
+  // What the killed process has asked for goes on waiting.
+  const left = await waiting(table, 'ShareLock')
+  expect(await told('order_details')).toMatchObject({ phase: 'indexing', state: 'running' })
+  await restart()
+  await waiting(table, 'ShareLock', left)
+  expect(await told('order_details')).toMatchObject({ phase: 'indexing', state: 'running', generation })
+
+  // In the queue behind who makes the indexes, and before who verifies.
+  const letVerify = hold(`lock table ${table} in access exclusive mode`)
+  await waiting(table, 'AccessExclusiveLock')
+  await letIndex()
+  const letGo = await letVerify
+  const verifier = await waiting(table, 'AccessShareLock')
+  expect(await told('order_details')).toMatchObject({ phase: 'verifying', state: 'running', error: null })
+  await restart()
+  await waiting(table, 'AccessShareLock', verifier)
+  expect(await told('order_details')).toMatchObject({ phase: 'verifying', state: 'running', generation })
+  await letGo()
+  await done('order_details', generation)
+  await equal()
+  const verified = await home.run(['verify', 'order_details'])
+  expect(verified).toEqual({ code: 0, stderr: '', stdout: expect.stringContaining('Everything equals the log.') })
 }, 600_000)
 
 test('PostgreSQL killed in the middle of a rebuild is waited for', async () => {
