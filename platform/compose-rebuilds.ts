@@ -52,13 +52,14 @@ export const composeRebuilds = (deps: {
       leases,
       policy: { maxParkedStreams },
       partitions: feed.partitions,
-      verify: async (projection, generation, sample, signal) => {
+      verify: async (projection, generation, sample, signal, onCompared) => {
         if (sample === 0) return undefined
         const { differenceCount, differences } = await verifier.verify(projection, {
           generation,
           // So many at random cost more than all of them.
           sample: sample === null || sample > 100_000 ? undefined : sample,
           signal,
+          onCompared,
         })
         const [first] = differences
         if (!first) return undefined

@@ -1,8 +1,11 @@
 import type { Database } from '../platform/database.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import type { Logger } from '../platform/logging.ts'
+import { consumerOfGeneration } from '../platform/read-model-generations.ts'
+import { countParked } from './parking.ts'
 import type { Projection } from './projection.ts'
 import { BuildFenced, openBuilder } from './rebuild-builder.ts'
+import type { Pace } from './rebuild-pace.ts'
 import { takeTo } from './rebuild-phases.ts'
 import { defaultErrorPolicy } from './verdict.ts'
 
@@ -12,20 +15,41 @@ const scratch = 0
 const sampleSize = 20_000n
 const longestMs = 5_000
 
+/** What building the first events has shown. */
+export interface Measurement {
+  readonly eventsPerSecond: number
+  /** How many were built. */
+  readonly events: number
+  /** Those of them that could not be applied, and those behind them: a rebuild would park them. */
+  readonly failed: number
+}
+
+/** Nothing is parked for good, and nobody has to do anything about it. */
+const whispering = (logger: Logger): Logger => {
+  const quiet = logger.child({ measuring: true })
+  const { debug } = quiet
+  return Object.assign(quiet, { info: debug, warn: debug, error: debug })
+}
+
 /**
- * Builds a scratch generation of the first events of the log, and drops it again.
+ * Builds a scratch generation of the first events of the log at the pace of a rebuild, and drops it again.
  *
- * @returns events per second; undefined when there was none to handle
+ * @param deps.types stored names to read, those that the projection handles
+ * @param deps.now milliseconds of a clock that does not go back
+ * @returns undefined when there was none to handle
  */
 export const measureRate = async (deps: {
   readonly projection: Projection
   readonly store: Pick<EventStore, 'readAll' | 'head' | 'identity'>
   readonly database: Database
+  readonly types: readonly string[]
+  readonly pace: Pace
   readonly logger: Logger
-}): Promise<number | undefined> => {
-  const { projection, store, database, logger } = deps
+  readonly now?: () => number
+}): Promise<Measurement | undefined> => {
+  const { projection, store, database, types, pace, now = () => performance.now() } = deps
   const { generations } = projection
-  if (!generations) return undefined
+  if (!generations || types.length === 0) return undefined
   await generations.drop(scratch)
   try {
     const builder = await openBuilder({
@@ -34,12 +58,14 @@ export const measureRate = async (deps: {
       lanes: 1,
       logIdentity: await store.identity(),
       database,
-      policy: defaultErrorPolicy,
-      logger,
+      // However many fail: they are counted, and gone with the scratch.
+      policy: { ...defaultErrorPolicy, maxParkedStreams: Number.POSITIVE_INFINITY },
+      logger: whispering(deps.logger),
       onWait: () => undefined,
     })
     const head = await store.head()
-    const began = performance.now()
+    let rested = 0
+    const began = now()
     const worker = {
       builder,
       progressed: async () => true,
@@ -48,13 +74,24 @@ export const measureRate = async (deps: {
         throw error
       },
     }
+    const rest: Pace['rest'] = async (workedMs, signal) => {
+      const from = now()
+      await pace.rest(workedMs, signal)
+      rested += now() - from
+    }
     await takeTo(store, [worker], {
       position: head < sampleSize ? head : sampleSize,
-      pace: { chunkEvents: () => 2_000, rest: async () => undefined },
+      types,
+      pace: { ...pace, rest },
       signal: AbortSignal.timeout(longestMs),
     })
-    const seconds = (performance.now() - began) / 1_000
-    return builder.handled() > 0 ? builder.handled() / seconds : undefined
+    const elapsed = now() - began
+    const events = builder.handled()
+    if (events === 0) return undefined
+    // It rests at the beginning in any case, before it knows whether others are at work. A long rebuild hardly notices.
+    const isBusy = (await store.head()) > head
+    const { parked: failed } = await countParked(database, consumerOfGeneration(projection.name, scratch))
+    return { eventsPerSecond: events / ((isBusy ? elapsed : elapsed - rested) / 1_000), events, failed }
   } catch (error) {
     // Somebody else measures at the same time: there is no rate then, and no harm.
     if (error instanceof BuildFenced) return undefined

@@ -12,13 +12,15 @@ export interface StoredRebuild extends Rebuild {
 }
 
 const columns = `run, projection, generation, version, phase, state, sample, lanes, target, events_total as "eventsTotal",
-  events_done as "eventsDone", position, events_per_second as "eventsPerSecond", error, operator, reason,
-  started_at as "startedAt", updated_at as "updatedAt", finished_at as "finishedAt"`
+  events_done as "eventsDone", position, events_per_second as "eventsPerSecond", rows_verified as "rowsVerified",
+  error, operator, reason, started_at as "startedAt", updated_at as "updatedAt", finished_at as "finishedAt"`
 
 const withTimeLeft = (row: Omit<StoredRebuild, 'secondsLeft'>): StoredRebuild => {
   const { eventsTotal, eventsDone, eventsPerSecond: rate } = row
   const left = eventsTotal > eventsDone ? Number(eventsTotal - eventsDone) : 0
-  return { ...row, secondsLeft: row.state === 'running' && rate ? left / rate : null }
+  // Nobody knows how long what comes after the events will take.
+  const reading = row.phase === 'loading' || row.phase === 'catching-up'
+  return { ...row, secondsLeft: row.state === 'running' && reading && rate ? left / rate : null }
 }
 
 type New = Pick<
@@ -111,16 +113,17 @@ export const createRebuildRecords = (database: Database) => {
     /** Says how far it is. False when it is not to go on. */
     progress: async (
       { run, projection }: Pick<Rebuild, 'run' | 'projection'>,
-      now: Partial<Pick<Rebuild, 'phase' | 'eventsDone' | 'position' | 'eventsPerSecond' | 'error'>>,
+      now: Partial<Pick<Rebuild, 'phase' | 'eventsDone' | 'position' | 'eventsPerSecond' | 'rowsVerified' | 'error'>>,
     ): Promise<boolean> => {
       const rows = await database.query(
         `update platform.rebuilds set phase = coalesce($3, phase), events_done = coalesce($4, events_done),
            events_total = greatest(events_total, $4), position = coalesce($5, position),
-           events_per_second = coalesce($6, events_per_second), error = $7, updated_at = now()
+           events_per_second = coalesce($6, events_per_second), rows_verified = coalesce($8, rows_verified),
+           error = $7, updated_at = now()
          where run = $1 and projection = $2 and state = 'running' returning 1`,
         [
           ...[run, projection, now.phase ?? null, now.eventsDone ?? null, now.position ?? null],
-          ...[now.eventsPerSecond ?? null, now.error ?? null],
+          ...[now.eventsPerSecond ?? null, now.error ?? null, now.rowsVerified ?? null],
         ],
       )
       return rows.length > 0
@@ -169,13 +172,14 @@ export const createRebuildRecords = (database: Database) => {
          on conflict (projection, generation) do update set state = 'kept', replaced_at = now()`,
         [projection, generation],
       )
-      await transaction.query('delete from platform.generations where projection = $1 and generation = $2', [
-        projection,
-        generation,
-      ])
       await transaction.query(
-        `insert into platform.projections (name, version, generation) values ($1, $2, $3)
-         on conflict (name) do update set version = excluded.version, generation = excluded.generation, built_at = now()`,
+        `with swapped as (
+           delete from platform.generations where projection = $1 and generation = $3 returning created_at
+         )
+         insert into platform.projections (name, version, generation, built_at)
+         values ($1, $2, $3, coalesce((select created_at from swapped), now()))
+         on conflict (name) do update
+           set version = excluded.version, generation = excluded.generation, built_at = excluded.built_at`,
         [projection, version, generation],
       )
       // What was live before may be ahead of a log that was put back, and stays so.
@@ -219,7 +223,8 @@ export const createRebuildRecords = (database: Database) => {
     /** What it has built is gone; it begins again. */
     beginsAnew: async ({ run, projection, generation }: StoredRebuild, target: bigint): Promise<void> => {
       await database.query(
-        `update platform.rebuilds set phase = 'loading', target = $3, position = 0, events_done = 0, updated_at = now()
+        `update platform.rebuilds set phase = 'loading', target = $3, position = 0, events_done = 0, rows_verified = null,
+           updated_at = now()
          where run = $1 and projection = $2`,
         [run, projection, target],
       )

@@ -7,6 +7,7 @@ import { CommandRejected } from '../schemas/errors.ts'
 import type { Projection } from './projection.ts'
 import type { Asked, Rebuild, RebuildPlan, RebuildService } from './rebuild.ts'
 import { measureRate } from './rebuild-measuring.ts'
+import { createPace, type Pace } from './rebuild-pace.ts'
 import { type RebuildRecords, RebuildUnderWay } from './rebuild-records.ts'
 import { findStale } from './stale.ts'
 
@@ -81,11 +82,19 @@ export const createRebuildService = (deps: {
   const sum = (counts: ReadonlyMap<string, bigint>): bigint =>
     [...counts.values()].reduce((all, each) => all + each, 0n)
 
-  const plan = async (projection: Rebuildable, counts: ReadonlyMap<string, bigint>): Promise<RebuildPlan> => {
+  const plan = async (
+    projection: Rebuildable,
+    counts: ReadonlyMap<string, bigint>,
+    pace: Pace,
+  ): Promise<RebuildPlan> => {
     const { name, begins } = projection
     const events = eventsFor(counts, projection)
     const eventsTotal = sum(events)
-    const rate = (await records.lastRate(name)) ?? (await measureRate({ projection, store, database, logger }))
+    const known = await records.lastRate(name)
+    const types = [...events.keys()]
+    const measured =
+      known === undefined ? await measureRate({ projection, store, database, types, pace, logger }) : undefined
+    const rate = known ?? measured?.eventsPerSecond
     return {
       projection: name,
       generation: await nextGeneration(projection),
@@ -94,6 +103,7 @@ export const createRebuildService = (deps: {
       rowsExpected: begins ? sum(new Map([...events].filter(([type]) => begins.includes(type)))) : null,
       eventsPerSecond: rate ?? null,
       secondsExpected: rate === undefined ? null : Number(eventsTotal) / rate,
+      measured: measured ? { events: measured.events, failed: measured.failed } : null,
     }
   }
 
@@ -114,8 +124,9 @@ export const createRebuildService = (deps: {
     plan: async (names) => {
       const projections = names.map(named)
       const counts = await store.countTypes(await store.head())
+      const pace = createPace(store.head)
       const plans: RebuildPlan[] = []
-      for (const projection of projections) plans.push(await plan(projection, counts))
+      for (const projection of projections) plans.push(await plan(projection, counts, pace))
       return plans
     },
     start: async (names, asked, { sample = usualSample } = {}) => {

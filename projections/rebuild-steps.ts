@@ -9,15 +9,21 @@ import { BuildFenced } from './rebuild-builder.ts'
 import { createPace } from './rebuild-pace.ts'
 import { takeTo } from './rebuild-phases.ts'
 import type { RebuildRecords, StoredRebuild } from './rebuild-records.ts'
+import { countingRows } from './rebuild-verified-rows.ts'
 import { createRebuildWorkers } from './rebuild-worker.ts'
 import { defaultErrorPolicy, type ErrorPolicy } from './verdict.ts'
 
-/** Compares a generation with the log; a sentence about the differences, or undefined when there is none. */
+/**
+ * Compares a generation with the log; a sentence about the differences, or undefined when there is none.
+ *
+ * @param onCompared told how many rows have been compared so far
+ */
 export type VerifyGeneration = (
   projection: string,
   generation: number,
   sample: number | null,
   signal: AbortSignal,
+  onCompared: (rows: number) => void,
 ) => Promise<string | undefined>
 
 export interface RebuildStepDependencies {
@@ -109,7 +115,8 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
     for (const rebuild of rebuilds) {
       const { projection, generation, sample } = rebuild
       try {
-        const differs = await deps.verify(projection, generation, sample, signal)
+        const { onCompared, settled } = countingRows(records, rebuild)
+        const differs = await deps.verify(projection, generation, sample, signal, onCompared).finally(settled)
         if (differs !== undefined) throw new Error(`the new generation differs from the log: ${differs}`)
         await records.progress(rebuild, { phase: 'swapping' })
       } catch (error) {

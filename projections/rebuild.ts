@@ -28,6 +28,8 @@ export interface Rebuild {
   /** Of the present phase; null before it is known. */
   readonly eventsPerSecond: number | null
   readonly secondsLeft: number | null
+  /** Rows that were compared with the log before the swap, so far; null when none were. */
+  readonly rowsVerified: bigint | null
   /** What it waits for, or why it has failed. */
   readonly error: string | null
   readonly operator: string
@@ -63,6 +65,8 @@ export interface RebuildPlan {
   /** As measured: in the last rebuild, or now by building a scratch generation of the first events. */
   readonly eventsPerSecond: number | null
   readonly secondsExpected: number | null
+  /** What was built to measure it, and how much of that could not be applied; null when nothing was. */
+  readonly measured: { readonly events: number; readonly failed: number } | null
 }
 
 /** Who asks for something to be done, and why. */

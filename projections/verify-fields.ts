@@ -132,7 +132,7 @@ export const createFieldComparison = (
           tally.counts.movedOn += 1
           continue
         }
-        tally.counts.compared += 1
+        tally.compared(1)
         const beyond = !moment.exact && row.position > moment.reach.upTo(streamOf(row.key))
         pairs.push({ row, expected: beyond ? foldEvents(model, await eventsAt(row.key, moment, row)) : expected })
       }

@@ -76,8 +76,12 @@ const shown = (value: unknown): string => {
 export const sinceOf = (event: RecordedEvent | undefined): Difference['since'] =>
   event ? { position: event.position, stream: event.stream, revision: event.revision, type: event.type } : null
 
-/** Counts what was compared and keeps the first differences. */
-export const createTally = () => {
+/**
+ * Counts what was compared and keeps the first differences.
+ *
+ * @param onCompared told, now and then, how many have been compared so far
+ */
+export const createTally = (onCompared: (rows: number) => void = () => undefined) => {
   const counts = { compared: 0, movedOn: 0, missing: 0, unexpected: 0, differing: 0, differenceCount: 0 }
   const differences: Difference[] = []
   const keys = new Set<string>()
@@ -93,6 +97,10 @@ export const createTally = () => {
     differences,
     /** What differs, `mostRepairs` and one at most. */
     keys,
+    compared: (rows: number): void => {
+      counts.compared += rows
+      onCompared(counts.compared)
+    },
     /** Whether one more difference would be told, and is worth looking for its event. */
     hasRoom: (): boolean => differences.length < mostDifferences,
     missing: (key: string, event: RecordedEvent | undefined): void => {

@@ -63,7 +63,7 @@ export const verifyRows = async (run: RowRun): Promise<RunPlace> => {
     })
     for (const key of share.held.keys()) await comparison?.absent(key)
   }
-  tally.counts.compared += tally.counts.missing
+  tally.compared(tally.counts.missing)
   return place
 }
 
@@ -86,7 +86,7 @@ const verifySome = async (run: RowRun, place: RunPlace): Promise<void> => {
     if (seen.has(key) || !comparison) continue
     if (foldEvents(model, await comparison.eventsOf(key))) await comparison.absent(key)
   }
-  tally.counts.compared += tally.counts.missing
+  tally.compared(tally.counts.missing)
 }
 
 /** Begins to compare at a standing: learns what is parked there. */

@@ -97,7 +97,7 @@ export const verifySums = async (
       const fields = Object.keys(expected).filter((field) => expected[field] !== (found?.[field] ?? 0n))
       const { generation } = portion
       const stray = found !== undefined && held === undefined && (model.strict === true || fields.length > 0)
-      tally.counts.compared += 1
+      tally.compared(1)
       if (fields.length > 0 || stray)
         wrong.set(row, {
           expected: held && expected,

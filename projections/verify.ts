@@ -26,6 +26,8 @@ export interface VerifyOptions {
   readonly repair?: { readonly operator: string; readonly reason: string } | undefined
   /** Gives up. */
   readonly signal?: AbortSignal | undefined
+  /** Told how many rows have been compared so far; begins again when the verification does. */
+  readonly onCompared?: ((rows: number) => void) | undefined
 }
 
 export interface Verifier {
@@ -96,7 +98,7 @@ export const createVerifier = (deps: VerifierDependencies): Verifier => {
     const { generation, sample, at, signal = new AbortController().signal } = options
     const log = createLogReader(store, signal, await loadGiven(deps.database, name))
     const persons = createPersonCheck({ open: vault.open, log })
-    const tally = createTally()
+    const tally = createTally(options.onCompared)
     const place: Place = {
       generation,
       persons,

@@ -28,6 +28,7 @@ export const toRebuildView = (rebuild: Rebuild, head: bigint | null): RebuildVie
   lagEvents: head === null ? null : String(head > rebuild.position ? head - rebuild.position : 0n),
   eventsPerSecond: rebuild.eventsPerSecond,
   secondsLeft: rebuild.secondsLeft,
+  rowsVerified: rebuild.rowsVerified === null ? null : String(rebuild.rowsVerified),
   error: rebuild.error,
   operator: rebuild.operator,
   reason: rebuild.reason,

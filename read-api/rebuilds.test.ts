@@ -45,6 +45,7 @@ test('a rebuild is accepted and told of, with where to look for it', async () =>
   expect(body).toMatchObject({
     ...{ projection: 'order_details', generation: 2, phase: 'loading', state: 'running', percent: 50 },
     ...{ eventsDone: '505', eventsTotal: '1000', position: '700', lagEvents: '100', eventsPerSecond: 250.5 },
+    rowsVerified: null,
   })
   expect(service.asked).toEqual([
     ['start', ['order_details'], expect.objectContaining({ ...eve, reason: 'new column' }), { sample: 'all' }],

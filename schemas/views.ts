@@ -119,7 +119,10 @@ export const RebuildProgress = strict({
 })
 export type RebuildProgress = Static<typeof RebuildProgress>
 
-/** A rebuild of one projection; rate and time left are of the present phase. */
+/**
+ * A rebuild of one projection; rate and time left are of the present phase. `rowsVerified`: rows that were compared with the
+ * log before the swap, so far; null when none were.
+ */
 export const RebuildView = strict({
   ...RebuildProgress.properties,
   projection: ConsumerName,
@@ -131,6 +134,7 @@ export const RebuildView = strict({
   lagEvents: nullable(Digits),
   eventsPerSecond: nullable(Type.Number()),
   secondsLeft: nullable(Type.Number()),
+  rowsVerified: nullable(Digits),
   error: nullable(Type.String({ description: 'What it waits for, or why it has failed.' })),
   operator: Type.String(),
   reason: nullable(Type.String()),
@@ -140,7 +144,10 @@ export const RebuildView = strict({
 })
 export type RebuildView = Static<typeof RebuildView>
 
-/** What a rebuild would do. Null is what is not known before. */
+/**
+ * What a rebuild would do. Null is what is not known before. `measured`: the first events were built to measure the rate, and
+ * so many of them could not be applied.
+ */
 export const RebuildPlanView = strict({
   projection: ConsumerName,
   generation: Generation,
@@ -149,6 +156,7 @@ export const RebuildPlanView = strict({
   rowsExpected: nullable(Digits),
   eventsPerSecond: nullable(Type.Number()),
   secondsExpected: nullable(Type.Number()),
+  measured: nullable(strict({ events: Type.Integer({ minimum: 0 }), failed: Type.Integer({ minimum: 0 }) })),
 })
 export type RebuildPlanView = Static<typeof RebuildPlanView>
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { toRebuildPlanView, toRebuildView } from '../../read-api/rebuild-view.ts'
 import { givenPlan, givenRebuild } from '../../test/support/rebuild-double.ts'
 import { notices } from './projections.ts'
-import { count, duration, goesOn, outcomeOf, planText, progressOf } from './rebuild-text.ts'
+import { count, duration, goesOn, outcomeOf, planText, progressOf, shortProgressOf } from './rebuild-text.ts'
 
 const view = (more: Parameters<typeof givenRebuild>[0] = {}) => toRebuildView(givenRebuild(more), 800n)
 
@@ -27,12 +27,24 @@ test('progress says phase, events, rate and time left, and leaves out what is no
   expect(progressOf(view())).toBe('loading, 505 of 1,000 events, 251/s, 2.0 s left')
   expect(progressOf(view({ eventsPerSecond: null, secondsLeft: null }))).toBe('loading, 505 of 1,000 events')
   expect(progressOf(view({ error: 'postgresql is away' }))).toContain('waits: postgresql is away')
+  expect(progressOf(view({ error: 'disk full', state: 'failed' }))).toMatch(/, has failed$/)
+})
+
+test('rows are told as they are verified, beside a bar too; of a swap back there are no events to tell of', () => {
+  const verifying = view({ phase: 'verifying', eventsDone: 1_000n, secondsLeft: null, rowsVerified: 1_205n })
+  expect(progressOf(verifying)).toBe('verifying, 1,000 of 1,000 events, 251/s, 1,205 rows verified')
+  expect(shortProgressOf(verifying)).toBe('verifying 1,000/1,000 251/s 1,205 rows verified')
+  const back = view({ phase: 'swapping', eventsTotal: 0n, eventsDone: 0n, eventsPerSecond: null, secondsLeft: null })
+  expect([progressOf(back), shortProgressOf(back)]).toEqual(['swapping', 'swapping'])
 })
 
 test('the outcome says what has become of it and what to do next', () => {
   const finishedAt = '2026-03-01T10:01:05.000Z'
   expect(outcomeOf(view({ state: 'done', phase: 'done', eventsDone: 1_200n, finishedAt }))).toBe(
     'order_details: generation 2 is live, 1 min 05 s after it was asked for (1,200 events).',
+  )
+  expect(outcomeOf(view({ state: 'done', phase: 'done', eventsDone: 1_200n, rowsVerified: 900n, finishedAt }))).toBe(
+    'order_details: generation 2 is live, 1 min 05 s after it was asked for (1,200 events, 900 rows verified).',
   )
   const next =
     'go on with "orderlog rebuild order_details --resume", or remove it with "orderlog projections drop order_details 2".'
@@ -55,6 +67,9 @@ test('a plan lists events by type, and says what it does not know', () => {
   expect(planText(plan)).toMatch(/^sales: generation 2 would have 900 rows; about 4\.0 s at 250 events\/s\.\n/)
   expect(planText(plan)).toMatch(/order\.placed\.v2 +│ +900 /)
   expect(planText(plan)).toMatch(/all +│ +1,000 /)
+  const failing = planText({ ...plan, measured: { events: 1_000, failed: 3 } })
+  expect(failing).toContain('events/s.\n3 of the first 1,000 events could not be applied: they would be parked.\n')
+  expect(planText({ ...plan, measured: { events: 1_000, failed: 0 } })).toBe(planText(plan))
   const unknown = planText({ ...plan, rowsExpected: null, eventsPerSecond: null, secondsExpected: null })
   expect(unknown).toContain('would have sums, whose number is not known before; how long it takes is not known.')
 })
@@ -69,7 +84,7 @@ test('notices name what is stale, what is rebuilt and what stands still; all in 
       { name: 'catalogue', stale: null, rebuild: null },
     ]),
   ).toEqual([
-    'sales is stale: built by version 1, code is 2. Rebuild it with "orderlog rebuild sales".',
+    'sales is stale: built by version 1, code is 2. "orderlog rebuild sales" builds it anew.',
     'order_details is being rebuilt: generation 2, loading, 50 %.',
     'The rebuild of payments (generation 2) has failed while loading: "orderlog rebuild payments --resume", or "orderlog projections drop payments 2".',
   ])

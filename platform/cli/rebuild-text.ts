@@ -17,24 +17,38 @@ export const duration = (seconds: number): string => {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`
 }
 
-/** `loading, 505 of 1,000 events, 250/s, 2.0 s left`, and what it waits for. */
-export const progressOf = ({ phase, eventsDone, eventsTotal, ...rebuild }: RebuildView): string =>
+/** `1,000 rows verified`, once some are. */
+const verifiedOf = ({ rowsVerified }: RebuildView): string[] =>
+  rowsVerified === null ? [] : [`${count(rowsVerified)} rows verified`]
+
+/** `505 of 1,000 events`; nothing where no events are to be read, as in a swap back. */
+const eventsOf = ({ eventsDone, eventsTotal }: RebuildView): string[] =>
+  eventsTotal === '0' ? [] : [`${count(eventsDone)} of ${count(eventsTotal)} events`]
+
+/** Why it does not go on. One that has failed waits for nothing but an operator, who is told when the picture has ended. */
+const whyOf = ({ error, state }: RebuildView): string[] =>
+  error === null ? [] : [state === 'failed' ? 'has failed' : `waits: ${error}`]
+
+/** `loading, 505 of 1,000 events, 250/s, 2.0 s left`, what is verified and what it waits for. */
+export const progressOf = (rebuild: RebuildView): string =>
   [
-    phase,
-    `${count(eventsDone)} of ${count(eventsTotal)} events`,
+    rebuild.phase,
+    ...eventsOf(rebuild),
     ...(rebuild.eventsPerSecond === null ? [] : [`${count(rebuild.eventsPerSecond)}/s`]),
     ...(rebuild.secondsLeft === null ? [] : [`${duration(rebuild.secondsLeft)} left`]),
-    ...(rebuild.error === null ? [] : [`waits: ${rebuild.error}`]),
+    ...verifiedOf(rebuild),
+    ...whyOf(rebuild),
   ].join(', ')
 
 /** The same for who has little room beside a bar: `loading 505/1,000 250/s 2.0 s left`. */
-export const shortProgressOf = ({ phase, eventsDone, eventsTotal, ...rebuild }: RebuildView): string =>
+export const shortProgressOf = (rebuild: RebuildView): string =>
   [
-    ...(rebuild.error === null ? [] : [`waits: ${rebuild.error};`]),
-    phase,
-    `${count(eventsDone)}/${count(eventsTotal)}`,
+    ...whyOf(rebuild).map((why) => `${why};`),
+    rebuild.phase,
+    ...(rebuild.eventsTotal === '0' ? [] : [`${count(rebuild.eventsDone)}/${count(rebuild.eventsTotal)}`]),
     ...(rebuild.eventsPerSecond === null ? [] : [`${count(rebuild.eventsPerSecond)}/s`]),
     ...(rebuild.secondsLeft === null ? [] : [`${duration(rebuild.secondsLeft)} left`]),
+    ...verifiedOf(rebuild),
   ].join(' ')
 
 /** What has become of a rebuild, in a sentence or two that say what can be done next. */
@@ -45,7 +59,8 @@ export const outcomeOf = (rebuild: RebuildView): string => {
   switch (state) {
     case 'done': {
       const seconds = (Date.parse(finishedAt ?? startedAt) - Date.parse(startedAt)) / 1_000
-      return `${subject} is live, ${duration(seconds)} after it was asked for${eventsDone === '0' ? '' : ` (${count(eventsDone)} events)`}.`
+      const work = [...(eventsDone === '0' ? [] : [`${count(eventsDone)} events`]), ...verifiedOf(rebuild)]
+      return `${subject} is live, ${duration(seconds)} after it was asked for${work.length === 0 ? '' : ` (${work.join(', ')})`}.`
     }
     case 'failed':
       return `${subject} has failed while ${phase}: ${error ?? 'no reason given'}. ${next}`
@@ -81,5 +96,9 @@ export const planText = (plan: RebuildPlanView): string => {
     plan.secondsExpected === null || plan.eventsPerSecond === null
       ? 'how long it takes is not known'
       : `about ${duration(plan.secondsExpected)} at ${count(plan.eventsPerSecond)} events/s`
-  return `${plan.projection}: generation ${plan.generation} would have ${rows}; ${time}.\n${events.toString()}`
+  const { measured } = plan
+  const failed = measured?.failed
+    ? `\n${count(measured.failed)} of the first ${count(measured.events)} events could not be applied: they would be parked.`
+    : ''
+  return `${plan.projection}: generation ${plan.generation} would have ${rows}; ${time}.${failed}\n${events.toString()}`
 }

@@ -84,7 +84,10 @@ describe('orderlog rebuild and orderlog projections, against a platform in proce
     const one = await run('rebuild', 'order_details')
     expect(one).toEqual({ code: 0, stderr: '', stdout: expect.any(String) })
     expect(one.stdout).toMatch(
-      /^order_details: generation 2 is live, [\d.]+ s after it was asked for \(\d+ events\)\.$/m,
+      new RegExp(
+        `^order_details: generation 2 is live, .* after it was asked for \\(\\d+ events, ${orders} rows verified\\)\\.$`,
+        'm',
+      ),
     )
     const several = await run(
       'rebuild',
@@ -99,7 +102,7 @@ describe('orderlog rebuild and orderlog projections, against a platform in proce
     const { rebuilds } = JSON.parse(several.stdout)
     expect([several.code, new Set(rebuilds.map(({ run }: { run: string }) => run)).size]).toEqual([0, 1])
     expect(rebuilds).toMatchObject([
-      { projection: 'sales', state: 'done', generation: 2, operator: 'eve', reason: 'new boards' },
+      { projection: 'sales', state: 'done', generation: 2, operator: 'eve', reason: 'new boards', rowsVerified: '1' },
       { projection: 'leaderboards', state: 'done', generation: 2 },
     ])
     expect([await generationOf('order_details'), await generationOf('sales')]).toEqual([2, 2])

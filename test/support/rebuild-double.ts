@@ -14,6 +14,7 @@ export const givenRebuild = (more: Partial<Rebuild> = {}): Rebuild => ({
   position: 700n,
   eventsPerSecond: 250.5,
   secondsLeft: 2,
+  rowsVerified: null,
   error: null,
   operator: 'eve',
   reason: null,
@@ -31,6 +32,7 @@ export const givenPlan = (projection: string): RebuildPlan => ({
   rowsExpected: 900n,
   eventsPerSecond: 250,
   secondsExpected: 4,
+  measured: null,
 })
 
 /**
