@@ -8,7 +8,7 @@ const asked = { operator: 'orderlog', reason: 'ORDERLOG_REBUILD_STALE' }
 
 /**
  * Once, at the start: rebuilds the read models that an older version of the code has built, but for those whose rebuild is
- * under way or was stopped by an operator. Old code that starts beside the new one finds nothing to do. Never rejects.
+ * under way or was stopped by an operator, and those that were swapped back from what this version had built. Old code that starts beside the new one finds nothing to do. Never rejects.
  */
 export const rebuildStale = async (service: RebuildService, logger: Logger, signal: AbortSignal): Promise<void> => {
   for (let failures = 0; !signal.aborted; failures += 1)

@@ -10,13 +10,20 @@ interface Row {
   readonly position: bigint | null
 }
 
+/** A generation that was live once. */
+interface Kept {
+  readonly projection: string
+  readonly generation: number
+  readonly version: number
+}
+
 /** A consumer that does not belong to this version of the code or to this log. */
 export interface Stale {
   readonly projection: string
   readonly why: string
   /** It has no read model and is reset instead of rebuilt. */
   readonly mend?: 'reset'
-  /** An older version of the code has built it, and nothing else is wrong. */
+  /** An older version of the code has built it, nobody has put it back in the place of a newer one, and nothing else is wrong. */
   readonly outdated?: boolean
 }
 
@@ -40,6 +47,9 @@ export const findStale = async (deps: {
        from platform.checkpoints where ${unsealedOnly} group by consumer
      ) c on c.consumer = p.name`,
   )
+  const kept = await database.query<Kept>(
+    `select projection, generation, version from platform.generations where state = 'kept' order by replaced_at desc`,
+  )
   // Read after the checkpoints, or events that came in between would make one look ahead.
   const [identity, head] = [await store.identity(), await store.head()]
   const resets = [...putBack].flatMap(([projection, why]): Stale[] =>
@@ -50,14 +60,22 @@ export const findStale = async (deps: {
     if (ahead !== undefined) return [{ projection: name, why: ahead }]
     const row = rows.find((each) => each.name === name)
     if (!row) return []
-    if (row.version !== version)
+    if (row.version !== version) {
+      const isOlder = row.version !== null && row.version < version
+      const [last] = kept.filter(({ projection }) => projection === name)
+      const ours = kept.find((each) => each.projection === name && each.version === version)
+      const swappedBack =
+        isOlder && ours ? `, whose generation ${ours.generation} was swapped back: put the former release back` : ''
+      const canSwapBack =
+        !isOlder && ours && ours === last ? `, which has built generation ${ours.generation}: swap it back` : ''
       return [
         {
           projection: name,
-          why: `built by version ${row.version}, code is ${version}`,
-          outdated: row.version !== null && row.version < version,
+          why: `built by version ${row.version}, code is ${version}${swappedBack}${canSwapBack}`,
+          outdated: isOlder && !ours,
         },
       ]
+    }
     if (row.identity !== null && row.identity !== identity)
       return [{ projection: name, why: `built from log ${row.identity}, this is ${identity}` }]
     if (row.position !== null && row.position > head)

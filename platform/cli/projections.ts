@@ -19,7 +19,7 @@ const lagOf = ({ partitions }: ProjectionSummary): bigint | null => {
 /** Which are stale and which are being rebuilt, a sentence each; none when all is as it should be. */
 export const notices = (projections: readonly Pick<ProjectionSummary, 'name' | 'stale' | 'rebuild'>[]): string[] =>
   projections.flatMap(({ name, stale, rebuild }) => [
-    ...(stale ? [`${name} is stale: ${stale}. Rebuild it with "orderlog rebuild ${name}".`] : []),
+    ...(stale ? [`${name} is stale: ${stale}. "orderlog rebuild ${name}" builds it anew.`] : []),
     ...(rebuild
       ? [
           rebuild.state === 'running'
@@ -69,8 +69,12 @@ export const swapBack = (name: string, options: AskedOptions & { readonly detach
   answering(options, async () => {
     const client = createPlatformClient()
     const begun = await client.post<RebuildView>(`${pathOf(name)}/swap-back`, askedBy(options))
-    if (options.detach) tell([begun], options)
-    else await follow(client, [begun], options)
+    if (options.detach) return tell([begun], options)
+    await follow(client, [begun], options)
+    if (options.json) return
+    // One that another version has built serves what it has, and no more: nobody should have to find that out.
+    const { stale } = await client.get<ProjectionView>(pathOf(name))
+    for (const notice of notices([{ name, stale, rebuild: null }])) console.log(notice)
   })
 
 /** `orderlog projections drop`: removes a generation that is neither live nor being built. */
