@@ -180,6 +180,47 @@ describe('a log that is exported and imported', () => {
     })
   })
 
+  test('one that was killed is gone on with from its last whole line, and both files make the log', async () => {
+    const engines = { DATABASE_URL: source.url }
+    const exporting = spawn(['export'], engines)
+    const gone = once(exporting, 'close')
+    let cut = ''
+    exporting.stdout?.setEncoding('utf8')
+    await new Promise<void>((resolve) => {
+      exporting.stdout?.on('data', (text: string) => {
+        cut += text
+        // Nobody takes what comes after it, so that it cannot have come to its end.
+        if (cut.split('\n').length > 300) {
+          exporting.stdout?.pause()
+          resolve()
+        }
+      })
+    })
+    exporting.kill('SIGKILL')
+    exporting.stdout?.resume()
+    await gone
+    const wholeLines = cut.slice(0, cut.lastIndexOf('\n') + 1)
+    const { position } = JSON.parse(wholeLines.trimEnd().split('\n').at(-1) ?? '')
+    const later = await exportedFrom(engines, position)
+    const files = { cut: join(directory, 'cut.ndjson'), later: join(directory, 'later.ndjson') }
+    await writeFile(files.cut, cut)
+    await writeFile(files.later, later)
+
+    const target = { DATABASE_URL: (await freshDatabase()).url }
+    expect(await run(['import', files.cut], target)).toMatchObject({
+      ...{ code: 1, stderr: expect.stringMatching(/\[import-truncated\]\n$/) },
+    })
+    // Not before it was said that the beginning is all there is of this file.
+    expect(await run(['import', files.later], target)).toMatchObject({
+      ...{ code: 1, stderr: expect.stringMatching(/which this log does not hold\. \[import-log-differs\]\n$/) },
+    })
+    expect(await run(['import', files.cut, '--accept-truncated'], target)).toMatchObject({ code: 0 })
+    expect(await run(['import', files.later], target)).toMatchObject({
+      ...{ code: 0, stdout: `Imported ${eventsIn(whole).length - Number(position)} events; 0 were there already.\n` },
+    })
+    expect(withoutPlace(eventsIn(await exportedFrom(target)))).toEqual(withoutPlace(eventsIn(whole)))
+  })
+
   test('gives the same log and the same read models in another PostgreSQL, and does nothing twice', async () => {
     const target = await freshDatabase()
     const engines = { DATABASE_URL: target.url }
