@@ -10,7 +10,8 @@ const openRecords = () => {
   const held: (() => void)[] = []
   return {
     written,
-    release: () => held.shift()?.(),
+    // Of two that are under way at once the later one comes first.
+    release: () => held.pop()?.(),
     records: {
       progress: async (_: unknown, now: { rowsVerified?: bigint | null }) => {
         await new Promise<void>((resolve) => held.push(resolve))
