@@ -4,7 +4,7 @@ import { decodeEvent } from '../schemas/codec.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { type EventStoreDbRig, openEventStoreDbRig } from '../test/support/eventstoredb-rig.ts'
 import { createMemoryEventStore } from '../test/support/memory-event-store.ts'
-import { newEvents, newStream } from '../test/support/new-event.ts'
+import { newEvent, newEvents, newStream } from '../test/support/new-event.ts'
 import { orderLife } from '../test/support/order-events.ts'
 import { append } from '../test/support/projection-rig.ts'
 import { openVerifyRig, type VerifyRig } from '../test/support/verify-rig.ts'
@@ -88,4 +88,21 @@ test('where it can, a sample costs a read for each place, however long the log i
   expect(await sampleLog({ store: all.store, count: 6_000, types, signal })).toHaveLength(5_000)
   expect(all.reads).toHaveLength(10)
   expect(await sampleLog({ store: createMemoryEventStore(), count: 10, types, signal })).toEqual([])
+})
+
+test('events that are rare are found in one pass: a place for each would be the log over and over', async () => {
+  const memory = createMemoryEventStore()
+  const rare = namesOf('ProductRegistered')
+  const others = () => memory.append(newStream(), newEvents(2_000), 'none')
+  const products = await Promise.all(
+    Array.from({ length: 3 }, async () => {
+      await others()
+      return memory.append(newStream('product'), [newEvent({}, rare[0])], 'none')
+    }),
+  )
+  await others()
+  const { reads, store } = counted(memory)
+  const found = await sampleLog({ store, count: 1_000, types: rare, signal })
+  expect(found).toHaveLength(products.length)
+  expect(reads.length).toBeLessThan(50)
 })

@@ -12,15 +12,22 @@ interface Sampling {
 
 const pageSize = 500
 
-/** The events that come after places chosen at random: a read for each, however long the log is. */
-const fromPlaces = async ({ store, count, types, signal }: Sampling): Promise<StoredEvent[]> => {
+/**
+ * The events that come after places chosen at random: a read for each, however long the log is.
+ *
+ * @returns undefined once that has looked at as much as the log is long, as it does where these events are rare
+ */
+const fromPlaces = async ({ store, count, types, signal }: Sampling): Promise<StoredEvent[] | undefined> => {
   const head = await store.head()
   const found = new Map<bigint, StoredEvent>()
+  let looked = 0n
   for (let tries = 0; tries < count * 2 && found.size < count && head > 0n; tries += 1) {
     signal.throwIfAborted()
     let position = BigInt(Math.floor(Math.random() * Number(head)))
     for (let wrapped = false; ; ) {
+      if (looked > head) return undefined
       const page = await store.readAll({ after: position, limit: 1, types })
+      looked += page.position - position
       const [stored] = page.events
       if (stored) {
         found.set(stored.position, stored)
@@ -65,5 +72,6 @@ export const sampleLog = async (sampling: Sampling): Promise<StoredEvent[]> => {
   if (count <= 0) return []
   // Of a log that has fewer of them than are wanted, every place would be tried.
   const isShort = async () => ((await store.head()) / BigInt(pageSize)) * readsPerPage <= BigInt(count)
-  return store.seeks && !(await isShort()) ? fromPlaces(sampling) : fromOnePass(sampling)
+  const fromSome = store.seeks && !(await isShort()) ? await fromPlaces(sampling) : undefined
+  return fromSome ?? fromOnePass(sampling)
 }

@@ -17,9 +17,15 @@ const lagOf = ({ partitions }: ProjectionSummary): bigint | null => {
 }
 
 /** Which are stale and which are being rebuilt, a sentence each; none when all is as it should be. */
-export const notices = (projections: readonly Pick<ProjectionSummary, 'name' | 'stale' | 'rebuild'>[]): string[] =>
-  projections.flatMap(({ name, stale, rebuild }) => [
-    ...(stale ? [`${name} is stale: ${stale}. "orderlog rebuild ${name}" builds it anew.`] : []),
+export const notices = (
+  projections: readonly Pick<ProjectionSummary, 'name' | 'generation' | 'stale' | 'rebuild'>[],
+): string[] =>
+  projections.flatMap(({ name, generation, stale, rebuild }) => [
+    // Without a generation there is no read model, and nothing to rebuild: the saga, say.
+    ...(stale && generation === null
+      ? [`${name} is stale: ${stale}. "orderlog rebuild --stale" lets it begin anew.`]
+      : []),
+    ...(stale && generation !== null ? [`${name} is stale: ${stale}. "orderlog rebuild ${name}" builds it anew.`] : []),
     ...(rebuild
       ? [
           rebuild.state === 'running'
@@ -73,8 +79,8 @@ export const swapBack = (name: string, options: AskedOptions & { readonly detach
     await follow(client, [begun], options)
     if (options.json) return
     // One that another version has built serves what it has, and no more: nobody should have to find that out.
-    const { stale } = await client.get<ProjectionView>(pathOf(name))
-    for (const notice of notices([{ name, stale, rebuild: null }])) console.log(notice)
+    const { generation, stale } = await client.get<ProjectionView>(pathOf(name))
+    for (const notice of notices([{ name, generation, stale, rebuild: null }])) console.log(notice)
   })
 
 /** `orderlog projections drop`: removes a generation that is neither live nor being built. */

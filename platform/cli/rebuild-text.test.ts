@@ -78,13 +78,15 @@ test('notices name what is stale, what is rebuilt and what stands still; all in 
   const rebuild = (state: 'running' | 'failed') => view({ state })
   expect(
     notices([
-      { name: 'sales', stale: 'built by version 1, code is 2', rebuild: null },
-      { name: 'order_details', stale: null, rebuild: rebuild('running') },
-      { name: 'payments', stale: null, rebuild: rebuild('failed') },
-      { name: 'catalogue', stale: null, rebuild: null },
+      { name: 'sales', generation: 1, stale: 'built by version 1, code is 2', rebuild: null },
+      { name: 'order-fulfilment', generation: null, stale: 'its checkpoint is 9, the log ends at 8', rebuild: null },
+      { name: 'order_details', generation: 1, stale: null, rebuild: rebuild('running') },
+      { name: 'payments', generation: 1, stale: null, rebuild: rebuild('failed') },
+      { name: 'catalogue', generation: 1, stale: null, rebuild: null },
     ]),
   ).toEqual([
     'sales is stale: built by version 1, code is 2. "orderlog rebuild sales" builds it anew.',
+    'order-fulfilment is stale: its checkpoint is 9, the log ends at 8. "orderlog rebuild --stale" lets it begin anew.',
     'order_details is being rebuilt: generation 2, loading, 50 %.',
     'The rebuild of payments (generation 2) has failed while loading: "orderlog rebuild payments --resume", or "orderlog projections drop payments 2".',
   ])
