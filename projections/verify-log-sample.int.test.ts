@@ -102,7 +102,7 @@ test('events that are rare are found in one pass: a place for each would be the 
   )
   await others()
   const { reads, store } = counted(memory)
-  const found = await sampleLog({ store, count: 1_000, types: rare, signal })
+  const found = await sampleLog({ store, count: 100, types: rare, signal })
   expect(found).toHaveLength(products.length)
   expect(reads.length).toBeLessThan(50)
 })
