@@ -14,7 +14,7 @@ import {
 import { createPostgresLeaderboardScan } from './postgres-leaderboard-scan.ts'
 import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
-import { sqlBeside } from './schema-sql.ts'
+import { onceAs, sqlBeside } from './schema-sql.ts'
 
 /** Rows of expired hours that go at once, so that pruning never holds up a batch for long. */
 const pruneLimit = 5_000
@@ -41,13 +41,14 @@ const sentences = (schema: string) => {
     // score > 0 is written out so that the partial index serves it.
     top: statement(
       'top',
-      `select t.key, t.score, u.score as units, r.score as revenue
-       from (select key, score from ${schema}.scores
+      `with ${onceAs('scores', `${schema}.scores`)}
+       select t.key, t.score, u.score as units, r.score as revenue
+       from (select key, score from scores
              where ${place} and measure = $4 and currency = $5 and score > 0
              order by score desc, key limit $6) t
-       left join ${schema}.scores u on u.span = $1 and u.bucket = $2 and u.board = $3
+       left join scores u on u.span = $1 and u.bucket = $2 and u.board = $3
          and u.measure = 'units' and u.currency = '' and u.key = t.key
-       left join ${schema}.scores r on r.span = $1 and r.bucket = $2 and r.board = $3
+       left join scores r on r.span = $1 and r.bucket = $2 and r.board = $3
          and r.measure = 'revenue' and r.currency = $7 and r.key = t.key
        order by t.score desc, t.key`,
     ),

@@ -9,7 +9,7 @@ import { amendSearch } from './postgres-search-amend.ts'
 import { createTrigramExtension } from './postgres-trigrams.ts'
 import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
-import { splitDdl, sqlBeside } from './schema-sql.ts'
+import { onceAs, splitDdl, sqlBeside } from './schema-sql.ts'
 import type { OrderBatch, OrderDocument, OrderPerson, OrderSearch } from './search-index.ts'
 import { answersMistyped } from './search-question.ts'
 import { swapsOf, typosAllowed } from './text-analysis.ts'
@@ -26,11 +26,12 @@ const similarWords = async (database: Queryable, schema: string, pieces: readonl
     .filter((term) => !term.exact && typosAllowed(term.stem) > 0)
     .map((term) => term.stem)
   const rows = await database.query<{ word: string }>(
-    `select near.word from unnest($1::text[]) asked(stem) cross join lateral (
-       select word from ${schema}.words where word % asked.stem group by word
+    `with ${onceAs('words', `${schema}.words`)}
+     select near.word from unnest($1::text[]) asked(stem) cross join lateral (
+       select word from words where word % asked.stem group by word
        order by similarity(word, asked.stem) desc, word limit 30
      ) near
-     union select word from ${schema}.words where word = any ($2::text[])`,
+     union select word from words where word = any ($2::text[])`,
     [stems, stems.flatMap(swapsOf)],
   )
   return rows.map((row) => row.word)
@@ -95,9 +96,9 @@ export const createPostgresOrderSearch = (
     const values: unknown[] = []
     const all = (where: string) => pieces.map((piece) => condition(piece, values, where, similar)).join(' and ')
     const kind = (conditions: string) =>
-      `(select version, document, person from ${schema}.orders where ${conditions} order by placed_at desc limit ${candidateLimit})`
+      `(select version, document, person from orders where ${conditions} order by placed_at desc limit ${candidateLimit})`
     // Those by id and person apart, lest a product of that name crowd them out.
-    const text = `${kind(`${all('haystack')} and ${all('(ids || person_words)')}`)} union all ${kind(all('haystack'))}`
+    const text = `with ${onceAs('orders', `${schema}.orders`)} ${kind(`${all('haystack')} and ${all('(ids || person_words)')}`)} union all ${kind(all('haystack'))}`
     const rows = await database.query<Row>(text, values)
     return [...new Map(rows.map((row) => [row.document.orderId, documentOf(row)])).values()]
   }

@@ -8,7 +8,7 @@ import { createTrigramExtension } from './postgres-trigrams.ts'
 import { rankProducts } from './product-ranking.ts'
 import { createReadModelGenerations } from './read-model-generations.ts'
 import { createReadModelTables } from './read-model-tables.ts'
-import { splitDdl, sqlBeside } from './schema-sql.ts'
+import { onceAs, splitDdl, sqlBeside } from './schema-sql.ts'
 import type { ProductDocument, ProductQuery, ProductSearch } from './search-index.ts'
 import { answers, answersMistyped, parseQuestion, type SearchQuestion, type SearchTerm } from './search-question.ts'
 import { fold, swapsOf, typosAllowed } from './text-analysis.ts'
@@ -18,13 +18,14 @@ const candidateLimit = 200
 
 /** One word of the vocabulary per row: what begins with $1, resembles one of $2 or is one of $3. */
 const vocabularySql = (schema: string) => `
-  (select word from ${schema}.words where word >= $1 and word < $1 || chr(1114111) and $1 <> '' order by word limit 40)
+  with ${onceAs('words', `${schema}.words`)}
+  (select word from words where word >= $1 and word < $1 || chr(1114111) and $1 <> '' order by word limit 40)
   union
   select near.word from unnest($2::text[]) asked(stem) cross join lateral (
-    select word from ${schema}.words where word % asked.stem order by similarity(word, asked.stem) desc, word limit 20
+    select word from words where word % asked.stem order by similarity(word, asked.stem) desc, word limit 20
   ) near
   union
-  select word from ${schema}.words where word = any ($3::text[])`
+  select word from words where word = any ($3::text[])`
 
 /** Builds a tsquery out of calls with parameters: text of a user is never parsed as a query. */
 const tsquery = (alternatives: readonly (readonly string[])[], operator: '&&' | '||', values: unknown[]): string => {
@@ -88,11 +89,12 @@ export const createPostgresProductSearch = (
     ]
     const wanted = '($2::text is null or brand = $2) and ($3::text is null or category = $3)'
     const rows = await database.query<{ document: ProductDocument }>(
-      `with asked as materialized (select ${tsquery(words, operator, values)} as q)
-       (select document from ${schema}.products
+      `with asked as materialized (select ${tsquery(words, operator, values)} as q),
+         ${onceAs('products', `${schema}.products`)}
+       (select document from products
         where sku_folded >= $1 and sku_folded < $1 || chr(1114111) and ${wanted} order by sku_folded limit 20)
        union all
-       (select document from ${schema}.products, asked where words @@ q and ${wanted}
+       (select document from products, asked where words @@ q and ${wanted}
         order by ts_rank('{0.1, 0.4, 0.6, 1.0}', words, q) * case when accessory = $4 then 1 else 0.4 end desc,
           length(words), sku limit ${candidateLimit})`,
       values,

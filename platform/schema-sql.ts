@@ -16,3 +16,9 @@ export const splitDdl = (ddl: string): { readonly tables: string; readonly index
   const [tables = '', indexes = ''] = ddl.split(/^-- Indexes$/m)
   return { tables, indexes }
 }
+
+/**
+ * SQL: the head of a `with` that gives a table of a read model a name for the statement. PostgreSQL looks up each mention
+ * of a table by itself, and between two of them generations may be swapped: who mentions a table twice, mentions this.
+ */
+export const onceAs = (name: string, table: string): string => `${name} as not materialized (select * from ${table})`

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { Database, Statement } from '../platform/database.ts'
+import { onceAs } from '../platform/schema-sql.ts'
 import { Sku } from '../schemas/primitives.ts'
 import type { ListProductsQuery } from '../schemas/queries.ts'
 import { decodeCursor, encodeCursor, pageOf } from './cursor.ts'
@@ -54,16 +55,16 @@ const maxFacetValues = 100
 /** A facet ignores its own filter: it shows what choosing another value would give. */
 const facetStatement: Statement = {
   name: 'product_facets',
-  text: `select
+  text: `with ${onceAs('products', 'catalogue.products')} select
     (select coalesce(json_agg(f), '[]') from (
-      select category as value, count(*)::int as "productCount" from catalogue.products
+      select category as value, count(*)::int as "productCount" from products
       where ${matching('brand', 'price')} group by 1 order by 2 desc, 1 limit ${maxFacetValues}) f) as categories,
     (select coalesce(json_agg(f), '[]') from (
-      select brand as value, count(*)::int as "productCount" from catalogue.products
+      select brand as value, count(*)::int as "productCount" from products
       where ${matching('category', 'price')} group by 1 order by 2 desc, 1 limit ${maxFacetValues}) f) as brands,
     (select coalesce(json_agg(f), '[]') from (
       select currency, min(price_amount) as "minAmount", max(price_amount) as "maxAmount",
-        count(*)::int as "productCount" from catalogue.products
+        count(*)::int as "productCount" from products
       where ${matching('category', 'brand')} and ($3::text is null or currency = $3)
       group by 1 order by 4 desc, 1 limit ${maxFacetValues}) f) as prices`,
 }
