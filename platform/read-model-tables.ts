@@ -9,6 +9,18 @@ const creationLock = 7310577
 /** Dropping and creating tables waits for those who use them, and for other processes that do the same. */
 const patient = { statementTimeoutMs: 10 * 60_000 }
 
+/**
+ * The generation of the live tables. While the read model was in another engine it may have been rebuilt there: what its
+ * checkpoints here say still holds for the tables here.
+ */
+const generationHere = async (transaction: Queryable, name: string): Promise<number> => {
+  const [stands] = await transaction.query<{ generation: number }>(
+    'select generation from platform.checkpoints where consumer = $1 limit 1',
+    [name],
+  )
+  return stands?.generation ?? liveGeneration(transaction, name)
+}
+
 /** What all read models in PostgreSQL have in common: everything but the effect of a batch. */
 export interface ReadModelTables extends Omit<CheckpointedStore<StoreBatch>, 'applyBatch'>, Buildable {
   /** The load is over: where its lanes stand, the partitions of the feed stand from now on. Harmless when repeated. */
@@ -58,7 +70,7 @@ export const createReadModelTables = (options: {
         // Even a `create index if not exists` that does nothing waits for every writer of the table.
         const existing = await transaction.query('select 1 from pg_namespace where nspname = $1', [schema])
         if (existing.length === 0) await createWhole(transaction)
-        prepared = { logIdentity, generation: generation ?? (await liveGeneration(transaction, name)) }
+        prepared = { logIdentity, generation: generation ?? (await generationHere(transaction, name)) }
       }, patient),
     complete: async () => {
       await database.transaction(async (transaction) => complete?.(transaction, schema), patient)

@@ -3,7 +3,7 @@ import type { Relevance } from '../platform/relevance.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { Projection } from './projection.ts'
 
-/** Tells a projection what it will probably be given next. */
+/** Tells a projection what it will probably be given next. Never throws. */
 export const anticipates =
   ({ anticipate }: Pick<Projection, 'anticipate'>, isRelevant: Relevance) =>
   (events: readonly FeedEvent[]): void => {
@@ -17,5 +17,9 @@ export const anticipates =
         // It is no time to judge it yet: it will be thrown again when the event is applied.
       }
     }
-    anticipate(recorded)
+    try {
+      anticipate(recorded)
+    } catch {
+      // The same: an event that its schema would refuse is parked in its turn.
+    }
   }

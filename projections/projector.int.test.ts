@@ -222,6 +222,9 @@ test('an event that cannot be decoded fails in its own turn, and not when it is 
   // No version of the code has written this: the upcaster falls over it.
   const misshapen = orderStream(randomUUID())
   await rig.store.append(misshapen, [newEvent(null, 'order.placed.v1')], 'none')
+  // Nor this: there is no person to be opened early.
+  const nobodys = orderStream(randomUUID())
+  await rig.store.append(nobodys, [newEvent({ orderId: randomUUID() }, 'order.placed.v2')], 'none')
   for (const life of lives.slice(3)) await append(rig.store, life.placed)
   const errors: string[] = []
   const logger: Logger = Object.create(silentLogger, {
@@ -230,9 +233,9 @@ test('an event that cannot be decoded fails in its own turn, and not when it is 
   // What was there before the feed started is read page by page, the next one ahead.
   await rig.start(orders(), { batchSize: 2, logger }).caughtUp()
   expect((await statuses()).size).toBe(4)
-  expect((await parked()).map((row) => row.stream)).toEqual([broken, misshapen])
+  expect((await parked()).map((row) => row.stream)).toEqual([broken, misshapen, nobodys])
   const said = 'an event was parked; later events of its stream wait behind it'
-  expect(errors).toEqual([said, said])
+  expect(errors).toEqual([said, said, said])
 })
 
 test('what the database refuses is parked with its SQLSTATE, and the others of the batch are applied', async () => {
@@ -373,6 +376,18 @@ test('two projectors that do not know of each other never apply an event twice',
   expect(await rig.rows('select sku, on_hand from stock_levels.stock order by sku')).toEqual(
     ['a', 'b', 'c'].map((sku) => ({ sku, on_hand: 80n })),
   )
+})
+
+test('a read model that was rebuilt in another engine meanwhile goes on where it stood here', async () => {
+  const [before, after] = [orderLife({}), orderLife({})]
+  await append(rig.store, before.placed)
+  const first = rig.start(orders())
+  await first.caughtUp()
+  await first.stop()
+  await rig.rows("update platform.projections set generation = 2 where name = 'order_details'")
+  await append(rig.store, after.placed)
+  await rig.start(orders()).caughtUp()
+  expect((await statuses()).size).toBe(2)
 })
 
 test('a projector that is started again goes on from the checkpoint', async () => {

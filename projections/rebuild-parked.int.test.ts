@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { silentLogger } from '../platform/logging.ts'
 import { orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
+import { newEvent } from '../test/support/new-event.ts'
 import { orderLife } from '../test/support/order-events.ts'
 import { append, createTestVault, openProjectionRig, type ProjectionRig } from '../test/support/projection-rig.ts'
 import { openRebuildRig, operator, type RebuildRig } from '../test/support/rebuild-rig.ts'
@@ -64,6 +66,20 @@ test.each([1, 4])('a rebuild by %i lanes with too much parked fails, and says wh
   refuses = () => false
   await rebuilds.service.resume('order_details', operator)
   await rebuilds.comes('order_details', 'done')
+})
+
+test('an event that its schema would have refused is parked in the rebuild, too', async () => {
+  const life = orderLife({})
+  const misshapen = orderStream(randomUUID())
+  await append(rig.store, life.placed)
+  await rig.store.append(misshapen, [newEvent(null, 'order.placed.v2')], 'none')
+  const projection = picky()
+  await rig.start(projection, { policy }).caughtUp()
+  rebuilds = openRebuildRig(rig, [projection])
+  rebuilds.startRebuilder({ policy })
+  await rebuilds.service.start(['order_details'], operator)
+  await rebuilds.comes('order_details', 'done')
+  expect(await parked()).toMatchObject([{ projection: 'order_details' }, { projection: 'order_details@1' }])
 })
 
 test('what was parked in a lane of the load is retried under the checkpoint of the live projection', async () => {
