@@ -12,14 +12,18 @@ export const describeLeaderboardGenerations = (
   engine: string,
   open: (clock: Clock) => Promise<Omit<Subject, 'name' | 'effect' | 'shown'>>,
 ): void =>
-  describeStoreGenerations<LeaderboardBatch, LeaderboardStore>(`leaderboards in ${engine}`, async () => ({
-    ...(await open({ now: () => now })),
-    name: 'leaderboards',
-    effect: (key) => ({
-      deltas: key === 0 ? [] : [{ board: 'products', key: `${key}`, at, currency: 'EUR', revenue: 10n, units: 1n }],
+  describeStoreGenerations<LeaderboardBatch, LeaderboardStore>(
+    `leaderboards in ${engine}`,
+    async () => ({
+      ...(await open({ now: () => now })),
+      name: 'leaderboards',
+      effect: (key) => ({
+        deltas: key === 0 ? [] : [{ board: 'products', key: `${key}`, at, currency: 'EUR', revenue: 10n, units: 1n }],
+      }),
+      shown: async (store) => {
+        const entries = await store.top({ board: 'products', by: 'units', window: 'all', at, limit: 100 })
+        return entries.map(({ key }) => Number(key)).sort((a, b) => a - b)
+      },
     }),
-    shown: async (store) => {
-      const entries = await store.top({ board: 'products', by: 'units', window: 'all', at, limit: 100 })
-      return entries.map(({ key }) => Number(key)).sort((a, b) => a - b)
-    },
-  }))
+    { addsUp: true },
+  )

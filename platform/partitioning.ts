@@ -43,7 +43,7 @@ export const createPartitioning = (count: number): Partitioning => ({
 })
 
 /** Beyond every position of a log, and still a number that every store keeps exactly. */
-const sealing = 2n ** 52n
+export const sealing = 2n ** 52n
 
 /**
  * A checkpoint of the whole log, once its consumer has gone over to partitions: whoever still believes to write from

@@ -1,5 +1,6 @@
 import type { StoreGenerations, Swap } from './checkpointed-store.ts'
 import type { Database, Queryable } from './database.ts'
+import { EngineUnavailable } from './failures.ts'
 import { unsealedOnly } from './partitioning.ts'
 
 /** The schema of a generation that is not live; the live one has the projection's own name. */
@@ -56,6 +57,19 @@ const moveCheckpoints = async (
   )
 }
 
+/**
+ * Sees to it that a generation is no further than where it is to be swapped in, and stays there: another process that has
+ * taken the rebuild over may have taken it further, and what came in between would be applied again.
+ */
+const keepAt = async (transaction: Queryable, consumer: string, position: bigint): Promise<void> => {
+  const rows = await transaction.query<{ position: bigint }>(
+    `select position from platform.checkpoints where consumer = $1 and ${unsealedOnly} for update`,
+    [consumer],
+  )
+  if (rows.some((row) => row.position > position))
+    throw new EngineUnavailable('PostgreSQL', new Error(`another process has taken ${consumer} beyond ${position}`))
+}
+
 /** Parked events of the generation `from`, which was live until now, go with it, and those of `to` become the live ones. */
 export const moveParked = async (transaction: Queryable, name: string, from: number, to: number): Promise<void> => {
   const move = async (source: string, target: string): Promise<void> => {
@@ -106,6 +120,7 @@ export const createReadModelGenerations = <Generation>(
       await transaction.query(fillIn, [name, partitions, from, logIdentity])
       await transaction.query('select 1 from platform.checkpoints where consumer = $1 for update', [name])
       const position = await reach?.()
+      if (position !== undefined) await keepAt(transaction, consumerOfGeneration(name, to), position)
       await rename(transaction, name, schemaOfGeneration(name, from))
       // One that was dropped must not leave readers with nothing at all.
       if (!(await rename(transaction, schemaOfGeneration(name, to), name)))

@@ -60,7 +60,7 @@ export const createRedisGenerationEngine = (deps: {
       const checkpoints =
         position === undefined
           ? ['']
-          : [name, logIdentity, clock.now().toISOString(), ...[...positions].flat().map(String)]
+          : [name, logIdentity, clock.now().toISOString(), String(position), ...[...positions].flat().map(String)]
       const placed = await redis.evaluate<number>(placeScript, [metaOf(to)], [epoch, ...checkpoints])
       if (placed !== 1) throw new EngineUnavailable('Redis', new Error(`generation ${to} is not there as it was built`))
     },

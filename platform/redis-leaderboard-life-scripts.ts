@@ -1,3 +1,4 @@
+import { sealing } from './partitioning.ts'
 import { defineScript } from './redis-connection.ts'
 
 /**
@@ -41,34 +42,41 @@ redis.call('HDEL', KEYS[1], 'next')
 return 1
 `)
 
-/** Leads who asks to another generation, if it was served until now: KEYS meta; ARGV that generation. */
+/** Leads who asks to another generation, if it was ever served or could be: KEYS meta; ARGV that generation. */
 export const keepScript = defineScript(`
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'state')
 local state = known[2] or 'live'
-if not known[1] or state == 'building' or state == 'ready' then return 0 end
+if not known[1] or state == 'building' then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'kept', 'next', ARGV[1])
 return 1
 `)
 
 /**
  * Makes a generation ready to be served, with the checkpoints of a live one in the place of those that it was built with;
- * 0 when it is not the one that was built.
+ * 0 when it is not the one that was built, or somebody has taken it further.
  *
  * KEYS meta
- * ARGV epoch, consumer ('' when it keeps its checkpoints), identity of the log, now (ISO 8601), then partitions and their
- * positions, in turns
+ * ARGV epoch, consumer ('' when it keeps its checkpoints), identity of the log, now (ISO 8601), the position that it has
+ * come to, then partitions and their positions, in turns
  */
 export const placeScript = defineScript(`
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'state')
 if known[1] ~= ARGV[1] or known[2] == 'live' or known[2] == 'held' then return 0 end
 local fields = ARGV[2] == '' and {} or redis.call('HKEYS', KEYS[1])
 for _, field in ipairs(fields) do
+  local prefix = 'position ' .. ARGV[2] .. ' '
+  if string.sub(field, 1, #prefix) == prefix then
+    local stands = tonumber(redis.call('HGET', KEYS[1], field))
+    if stands > tonumber(ARGV[5]) and stands < ${sealing} then return 0 end
+  end
+end
+for _, field in ipairs(fields) do
   for _, kind in ipairs({'position ', 'moved '}) do
     local prefix = kind .. ARGV[2] .. ' '
     if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', KEYS[1], field) end
   end
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   redis.call('HSET', KEYS[1], 'position ' .. ARGV[2] .. ' ' .. ARGV[i], ARGV[i + 1], 'moved ' .. ARGV[2] .. ' ' .. ARGV[i], ARGV[4])
 end
 redis.call('HSET', KEYS[1], 'state', 'ready')

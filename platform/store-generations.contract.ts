@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Buildable, CheckpointedStore, StoreBatch, StoreGenerations, Swap } from './checkpointed-store.ts'
 import type { Database } from './database.ts'
+import { EngineUnavailable } from './failures.ts'
 import { seal } from './partitioning.ts'
 
 type WithGenerations<Batch extends StoreBatch, Store> = CheckpointedStore<Batch> & {
@@ -26,10 +27,15 @@ export interface GenerationsSubject<Batch extends StoreBatch, Store> {
 
 const identity = '00000000-0000-4000-8000-000000000001'
 
-/** What every store with generations must do. */
+/**
+ * What every store with generations must do.
+ *
+ * @param options.addsUp an event that is applied twice counts twice
+ */
 export const describeStoreGenerations = <Batch extends StoreBatch, Store extends WithGenerations<Batch, Store>>(
   engine: string,
   open: (logIdentity: string) => Promise<GenerationsSubject<Batch, Store>>,
+  { addsUp = false } = {},
 ): void => {
   describe(`generations: ${engine}`, () => {
     let subject: GenerationsSubject<Batch, Store>
@@ -176,6 +182,34 @@ export const describeStoreGenerations = <Batch extends StoreBatch, Store extends
       ])
       await writeLog(store, 3, 4)
       expect(await live()).toEqual([1, 2, 3, 4])
+    })
+
+    if (addsUp)
+      it('are not swapped in where another process has taken them beyond the position', async () => {
+        const built = await build(2, 3)
+        const reach = async () => {
+          await writeLog(built, 3, 4)
+          return 3n
+        }
+        await expect(store.generations.swap(becomes(2, { reach }))).rejects.toThrow(EngineUnavailable)
+        expect(await live()).toEqual([1, 2, 3])
+        await store.prepare(identity)
+        await writeLog(store, 3, 4)
+        await store.generations.swap(becomes(2, { reach: async () => 4n }))
+        expect(await live()).toEqual([1, 2, 3, 4])
+      })
+
+    it('lead on who still asks the former one, also when a swap back to it was undone', async () => {
+      await build(2, 3)
+      const reader = subject.other().store
+      expect(await subject.shown(reader)).toEqual([1, 2, 3])
+      await store.generations.swap(becomes(2))
+      await store.generations.at(1).prepare(identity)
+      const record = () => Promise.reject(new Error('it failed here'))
+      await expect(store.generations.swap(becomes(1, { record }))).rejects.toThrow('it failed here')
+      await store.prepare(identity)
+      await writeLog(store, 3, 4)
+      expect(await subject.shown(reader)).toEqual([1, 2, 3, 4])
     })
 
     it('keep seals of the whole log, unless it is read as a whole again', async () => {

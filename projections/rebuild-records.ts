@@ -1,5 +1,6 @@
 import type { Database, Queryable } from '../platform/database.ts'
 import { removePutBack } from '../platform/put-back-records.ts'
+import { liveGeneration } from '../platform/read-model-generations.ts'
 import type { Asked, Generation, Rebuild } from './rebuild.ts'
 
 /** A rebuild as who works on it sees it. */
@@ -163,7 +164,8 @@ export const createRebuildRecords = (database: Database) => {
         'select state from platform.rebuilds where run = $1 and projection = $2 for update',
         [run, projection],
       )
-      if (now?.state === 'done') return
+      const isLive = (await liveGeneration(transaction, projection)) === generation
+      if (now?.state === 'done' && isLive) return
       if (now?.state !== 'running') throw new RebuildStopped(`the rebuild of ${projection} is ${now?.state ?? 'gone'}`)
       await transaction.query(
         `insert into platform.generations (projection, generation, version, state, created_at, replaced_at)
