@@ -9,6 +9,9 @@ export const schemaOfGeneration = (name: string, generation: number): string => 
 /** The consumer under which checkpoints and parked events of a generation are kept that is not live. */
 export const consumerOfGeneration = (name: string, generation: number): string => `${name}@${generation}`
 
+/** No rebuild has this number: what is built to see how long it takes, and dropped again. */
+export const scratchGeneration = 0
+
 /** SQL: leaves out checkpoints of generations that are not live. They are read up from the store, if at all. */
 export const liveOnly = "strpos(consumer, '@') = 0"
 

@@ -1,4 +1,5 @@
 import type { Queryable } from '../platform/database.ts'
+import { consumerOfGeneration, scratchGeneration } from '../platform/read-model-generations.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 
 /** What an operator decided about an event: to go without it, or to apply this in its place. */
@@ -53,12 +54,13 @@ export const loadDecisions = async (database: Queryable, projection: string): Pr
   }
 }
 
-/** Notes that decisions were honoured, so that their records say so. */
+/** Notes that decisions were honoured, so that their records say so; what a scratch generation does is no honour. */
 export const noteHonoured = async (
   transaction: Queryable,
   projection: string,
   events: readonly Pick<StoredEvent, 'stream' | 'revision' | 'id'>[],
 ): Promise<void> => {
+  if (projection === consumerOfGeneration(decidedName(projection), scratchGeneration)) return
   const values = [
     decidedName(projection),
     events.map(({ stream }) => stream),

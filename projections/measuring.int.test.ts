@@ -56,6 +56,24 @@ test('events that cannot be applied are counted and cost nobody a line in the lo
   expect(await rig.rows('select 1 from platform.parked_events')).toEqual([])
 })
 
+test('it passes over what an operator has discarded, and no rebuild is said to have done so', async () => {
+  await appendOrders(1, 'odd')
+  const [event] = (await rig.store.readAll({ after: 0n, limit: 1 })).events
+  if (!event) throw new Error('there is no event')
+  const { database, store } = rig
+  await rig.rows(
+    `insert into platform.event_gaps
+       (projection, stream, revision, event_id, position, partition, event, attempts, first_at, last_at, operator, reason)
+     values ('order_details', '${event.stream}', 0, '${event.id}', ${event.position}, 0, '{}', 1, now(), now(), 'ada', 'a test')`,
+  )
+  const projections = [projectionFailingFor('odd')]
+  const records = createRebuildRecords(database)
+  const service = createRebuildService({ projections, store, records, database, logger: silentLogger, lanes: 1 })
+  // Without its first event, the second one cannot be applied.
+  expect((await service.plan(['order_details']))[0]?.measured).toEqual({ events: 2, failed: 1 })
+  expect(await rig.rows('select passed_at from platform.event_gaps')).toEqual([{ passed_at: null }])
+})
+
 test('it asks for pages as a rebuild does that does not know whether others are at work', async () => {
   await appendOrders(10, 'fine')
   const { database } = rig

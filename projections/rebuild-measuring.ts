@@ -1,7 +1,7 @@
 import type { Database } from '../platform/database.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import type { Logger } from '../platform/logging.ts'
-import { consumerOfGeneration } from '../platform/read-model-generations.ts'
+import { consumerOfGeneration, scratchGeneration as scratch } from '../platform/read-model-generations.ts'
 import { countParked } from './parking.ts'
 import type { Projection } from './projection.ts'
 import { BuildFenced, openBuilder } from './rebuild-builder.ts'
@@ -9,8 +9,6 @@ import type { Pace } from './rebuild-pace.ts'
 import { takeTo } from './rebuild-phases.ts'
 import { defaultErrorPolicy } from './verdict.ts'
 
-/** No rebuild has this number. */
-const scratch = 0
 /** Positions of the log that are looked at, and how long at most, milliseconds. */
 const sampleSize = 20_000n
 const longestMs = 5_000
