@@ -2,6 +2,7 @@ import type { Database } from '../platform/database.ts'
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { Logger } from '../platform/logging.ts'
 import { createPartitioning, isSealed } from '../platform/partitioning.ts'
+import { schemaOfGeneration } from '../platform/read-model-generations.ts'
 import { createRelevance } from '../platform/relevance.ts'
 import { anticipates } from './anticipate.ts'
 import { createApplier, ProjectionStopped, TooManyParkedStreams } from './applier.ts'
@@ -10,8 +11,8 @@ import { checkpointInPartition } from './partition-handover.ts'
 import type { BuildableSink, Projection } from './projection.ts'
 import type { ErrorPolicy } from './verdict.ts'
 
-/** Somebody else writes to the generation: this process has lost the rebuild. */
-export class BuildFenced extends Error {}
+/** Somebody else writes to the generation, or has dropped it: this process has lost the rebuild. */
+export class BuildFenced extends ProjectionStopped {}
 
 /** What no waiting mends: a full disk, memory or a limit that has run out, a statement that takes too long. */
 const exhausted = /^(53100|53200|53400|57014)/
@@ -25,13 +26,20 @@ const sqlStateOf = (error: unknown): string => {
 /** Whether an operator has to do something before the same can succeed. */
 export const isExhausted = (error: unknown): boolean => exhausted.test(sqlStateOf(error))
 
-/** A bulk load that meets a full disk says so and stands still, instead of trying for ever. */
-const givingUp = (sink: BuildableSink): BuildableSink => ({
+/** There is no such table, or no such schema. */
+const gone = /^(42P01|3F000)/
+
+/**
+ * A bulk load that meets a full disk says so and stands still, instead of trying for ever; one whose generation was dropped
+ * under it blames no event for that.
+ */
+const givingUp = (sink: BuildableSink, isThere: () => Promise<boolean>): BuildableSink => ({
   ...sink,
   apply: async (batch) => {
     try {
       return await sink.apply(batch)
     } catch (error) {
+      if (gone.test(sqlStateOf(error)) && !(await isThere())) throw new BuildFenced('the generation was dropped')
       if (isExhausted(error)) throw new ProjectionStopped(String((error as Error).message))
       throw error
     }
@@ -102,7 +110,11 @@ export const openBuilder = async (building: {
 }): Promise<Builder> => {
   const { projection, generation, database, policy, logger, onWait } = building
   if (!projection.generations) throw new ProjectionStopped(`${projection.name} has no generations`)
-  const sink = givingUp(projection.generations.at(generation))
+  const isThere = async (): Promise<boolean> => {
+    const schema = schemaOfGeneration(projection.name, generation)
+    return (await database.query('select 1 from pg_namespace where nspname = $1', [schema])).length > 0
+  }
+  const sink = givingUp(projection.generations.at(generation), isThere)
   await sink.prepare(building.logIdentity)
   const name = `${projection.name}@${generation}`
   let handled = 0

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { feedEvents } from '../platform/feed-event.ts'
 import { silentLogger } from '../platform/logging.ts'
+import { decodeEvent } from '../schemas/codec.ts'
 import { orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { newEvent } from '../test/support/new-event.ts'
@@ -11,6 +13,8 @@ import { orderDetails } from './order-details.ts'
 import { createParkedEvents } from './parked-events.ts'
 import { createPostgresProjection } from './postgres-sink.ts'
 import type { Projection } from './projection.ts'
+import { BuildFenced, openBuilder } from './rebuild-builder.ts'
+import { defaultErrorPolicy } from './verdict.ts'
 
 let rig: ProjectionRig
 let rebuilds: RebuildRig | undefined
@@ -80,6 +84,23 @@ test('an event that its schema would have refused is parked in the rebuild, too'
   await rebuilds.service.start(['order_details'], operator)
   await rebuilds.comes('order_details', 'done')
   expect(await parked()).toMatchObject([{ projection: 'order_details' }, { projection: 'order_details@1' }])
+})
+
+test('a generation that is dropped while its first events are written has parked none of them', async () => {
+  const lives = Array.from({ length: 3 }, () => orderLife({}))
+  await append(rig.store, ...lives.map((life) => life.placed))
+  const projection = picky()
+  const builder = await openBuilder({
+    ...{ projection, generation: 2, lanes: 1, database: rig.database, logger: silentLogger },
+    logIdentity: await rig.store.identity(),
+    policy: { ...defaultErrorPolicy, ...policy },
+    onWait: () => undefined,
+  })
+  await projection.generations?.drop(2)
+  const { events, position } = await rig.store.readAll({ after: 0n, limit: 10 })
+  const applying = builder.apply(events.map(feedEvents(decodeEvent)), position, new AbortController().signal)
+  await expect(applying).rejects.toThrow(BuildFenced)
+  expect(await parked()).toEqual([])
 })
 
 test('what was parked in a lane of the load is retried under the checkpoint of the live projection', async () => {
