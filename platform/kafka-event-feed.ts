@@ -12,6 +12,7 @@ import { createPartitionReader, type PartitionReader } from './kafka-partition-r
 import { offsetHints, startOf } from './kafka-placement.ts'
 import { topicExtents, topicOf } from './kafka-topic.ts'
 import { createLogHead } from './log-head.ts'
+import { createLogWatch } from './log-watch.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics.ts'
 import { createPartitioning } from './partitioning.ts'
@@ -54,7 +55,9 @@ export const createKafkaEventFeed = (deps: KafkaEventFeedDependencies): KafkaEve
   const { kafka, namespace, store, log, logger, metrics } = deps
   const partitioning = createPartitioning(deps.partitions)
   const head = createLogHead(store)
-  const messages = createMessageReader(deps.decode)
+  const watch = createLogWatch({ store, logger })
+  const messages = createMessageReader(deps.decode, watch)
+  let watching = false
   const closed = new AbortController()
   setMaxListeners(0, closed.signal)
   const admin = kafka.admin()
@@ -150,6 +153,7 @@ export const createKafkaEventFeed = (deps: KafkaEventFeedDependencies): KafkaEve
       await member.start()
       let told = 0n
       while (!signal.aborted) {
+        watch.demand()
         const round = member.round()
         if (round && round !== placed && !round.over.aborted) {
           placed = round
@@ -180,10 +184,15 @@ export const createKafkaEventFeed = (deps: KafkaEventFeedDependencies): KafkaEve
     const identity = await patiently(() => store.identity(), signal, logger)
     if (identity === undefined) return
     const topic = topicOf(namespace, identity)
+    if (!watching) void watch.run(closed.signal)
+    watching = true
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
+        // Whoever comes anew may come because its checkpoint was put back, together with the log.
+        await watch.check()
         await deps.guard?.check(topic)
         for await (const batch of belong(group, topic, options, signal)) {
+          watch.demand()
           attempt = 0
           yield batch
         }

@@ -38,6 +38,8 @@ const quote = '"'.charCodeAt(0)
 const comma = ','.charCodeAt(0)
 const beforePosition = '{"position":"'.length
 const beforeAfter = '","after":"'.length
+/** The first in the message: before it are nothing but numbers. */
+const beforeId = '"id":"'
 
 /** @throws Error when it is none of our messages */
 export const readPlace = (value: Buffer | null): ReadPlace => {
@@ -50,6 +52,12 @@ export const readPlace = (value: Buffer | null): ReadPlace => {
     after: BigInt(value.toString('latin1', positionEnd + beforeAfter, afterEnd)),
     isEvent: value[afterEnd + 1] === comma,
   }
+}
+
+/** Whether a message that is an event is the one of this id, without reading the rest of it. */
+export const isMessageOf = (value: Buffer, id: string): boolean => {
+  const at = value.indexOf(beforeId) + beforeId.length
+  return value.toString('latin1', at, at + id.length) === id
 }
 
 /** The event of a message that is one. */

@@ -3,7 +3,8 @@ import { eventually } from '../test/support/eventually.ts'
 import { type KafkaRig, kafkaSuite, openKafkaRig, withoutKafka } from '../test/support/kafka.ts'
 import { newEvents } from '../test/support/new-event.ts'
 import { putBack } from '../test/support/put-back.ts'
-import { EngineUnavailable, TopicHeldBack } from './failures.ts'
+import type { EventFeed } from './event-feed.ts'
+import { EngineUnavailable, LogWentBack, TopicHeldBack } from './failures.ts'
 import { createKafka } from './kafka-client.ts'
 import { createTopicGuard } from './kafka-put-back.ts'
 import { silentLogger as logger } from './logging.ts'
@@ -106,5 +107,69 @@ describe.skipIf(withoutKafka)(kafkaSuite('a topic that holds the future of a log
     const ids = [...(await rig.messages()).values()].flat().map(({ value }) => String(value))
     const log = (await rig.store.readAll({ after: 0n, limit: 1_000 })).events
     for (const { id } of log) expect(ids.some((message) => message.includes(id))).toBe(true)
+  })
+
+  /** A consumer without a checkpoint, from a position on. */
+  const consumer = ({ feed }: { readonly feed: EventFeed }, group: string, after = 0n) => {
+    const seen: string[] = []
+    const stopping = new AbortController()
+    const positions = new Map<number, bigint>()
+    const consume = async () => {
+      const checkpoint = async (partition: number) => positions.get(partition) ?? after
+      for await (const batch of feed.consume(group, { checkpoint, signal: stopping.signal })) {
+        seen.push(...batch.events.map(({ stored }) => stored.id))
+        positions.set(batch.partition, batch.position)
+      }
+    }
+    const ended = consume().then(
+      () => 'stopped' as const,
+      (error: unknown) => error,
+    )
+    const has = (count: number) =>
+      eventually(
+        async () => seen.length,
+        (length) => length >= count,
+        { what: `${group} having ${count} events` },
+      )
+    const stop = () => {
+      stopping.abort()
+      return ended
+    }
+    return { seen, ended, has, stop }
+  }
+
+  test('ends every consumer of a process that ran through it, also once the topic is filled anew', async () => {
+    await write(20)
+    await carried()
+    const back = await rememberAll()
+    const relay = rig.startRelay()
+    const process = await rig.openMember()
+    const consumers = [consumer(process, 'one'), consumer(process, 'another'), consumer(process, 'idle', 1_000n)]
+    await write(10)
+    for (const each of consumers.slice(0, 2)) await each.has(30)
+    await relay.stop()
+    await back()
+    // As many as it has lost, in other streams, so that every position is given out again.
+    for (let index = 0; index < 12; index += 1) await rig.store.append(`later-${index}`, newEvents(1), 'any')
+    for (const each of consumers) expect(await each.ended).toBeInstanceOf(LogWentBack)
+
+    const heir = rig.startRelay()
+    await eventually(
+      () => records().all(),
+      (found) => found.length > 0,
+      { what: 'the relay finding it out' },
+    )
+    await records().mend(kafkaConsumer)
+    await eventually(
+      async () => heir.status(),
+      ({ position }) => position >= 32n,
+      { what: 'the topic being filled anew' },
+    )
+    expect(await consumer(process, 'fresh').ended).toBeInstanceOf(LogWentBack)
+    const next = consumer(await rig.openMember(), 'fresh')
+    await next.has(32)
+    expect(await next.stop()).toBe('stopped')
+    const log = (await rig.store.readAll({ after: 0n, limit: 1_000 })).events.map(({ id }) => id)
+    expect([...next.seen].sort()).toEqual(log.sort())
   })
 })
