@@ -118,7 +118,8 @@ export const parkFailed = async (
 }
 
 /**
- * Parks events behind the parked ones of their streams.
+ * Parks events behind the parked ones of their streams. Of each stream one is locked, so that nobody empties its parking
+ * before these are seen in it: the sink of an engine elsewhere has nothing else that a retry would wait for.
  *
  * @throws ParkedStreamsChanged when a stream has none any more: its events can be applied after all
  */
@@ -133,7 +134,8 @@ export const parkBehind = async (
      select $1, e.event->>'stream', (e.event->>'revision')::bigint, (e.event->>'position')::bigint, $2, e.event, 'behind',
        ${lastEdit('$4', "(e.event->>'stream')", "(e.event->>'revision')::bigint", "(e.event->>'id')::uuid")}
      from json_array_elements($3) as e(event)
-     where exists (select 1 from platform.parked_events p where p.projection = $1 and p.stream = e.event->>'stream')
+     where exists (select from platform.parked_events p where p.projection = $1 and p.stream = e.event->>'stream'
+       for key share)
      on conflict (projection, stream, revision) do update set last_at = now()
      returning 1`,
     [projection, partition, JSON.stringify(events.map(toJson)), decidedName(projection)],
