@@ -2,6 +2,7 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Queryable } from '../platform/database.ts'
 import type { EventStore, LogPage } from '../platform/event-store.ts'
 import { isSealed, unseal } from '../platform/partitioning.ts'
+import { createRelevance } from '../platform/relevance.ts'
 import type { Standing } from '../platform/standing.ts'
 import { decodeEvent } from '../schemas/codec.ts'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
@@ -10,6 +11,7 @@ import { namesOf } from '../schemas/stored-names.ts'
 import { decidedName, loadDecisions } from './decisions.ts'
 import { sampleLog } from './verify-log-sample.ts'
 import type { RowOrigin } from './verify-model.ts'
+import { reading, UnreadableEvent } from './verify-unreadable.ts'
 
 /** How far a read model has come: in one position, or in one for each partition of the streams. */
 export interface Reach {
@@ -59,19 +61,50 @@ export const hasGoneOn = (before: Standing, after: Standing): boolean => {
   return before.checkpoints.every(({ partition, position }) => (positions.get(partition) ?? 0n) >= position)
 }
 
-/** Reads the log for who folds it. */
+/** An event that the projection has gone past without. */
+export interface ParkedEvent {
+  readonly position: bigint
+  readonly stream: string
+  /** Undefined: it cannot be read. */
+  readonly event: RecordedEvent | undefined
+}
+
+/**
+ * Reads the log for who folds it: the events that concern these types, those in versions and under names that this code
+ * does not know, too. They cannot be read, and must not be passed over as if they were not there.
+ */
 export interface LogReader {
-  /** Events between two reaches, in log order, page by page; others get their turn between two pages. */
+  /**
+   * Events between two reaches, in log order, page by page; others get their turn between two pages. What cannot be
+   * decoded, or makes `visit` throw, is noted for `refuseUnread`.
+   */
   between(
     after: Reach,
     to: Reach,
     types: readonly DomainEventType[],
     visit: (event: RecordedEvent) => void,
   ): Promise<void>
-  /** All events of a row's origin, of these types, as far as the log goes now. */
-  of(origin: RowOrigin, types: readonly DomainEventType[]): Promise<readonly RecordedEvent[]>
-  /** Events chosen at random; fewer when the log has fewer. */
-  atRandom(count: number, types: readonly DomainEventType[]): Promise<readonly RecordedEvent[]>
+  /**
+   * All events of a row's origin, as far as the log goes now.
+   *
+   * @param wanted the others are not even decoded
+   * @throws UnreadableEvent
+   */
+  of(
+    origin: RowOrigin,
+    types: readonly DomainEventType[],
+    wanted?: (stored: StoredEvent) => boolean,
+  ): Promise<readonly RecordedEvent[]>
+  /** Undefined: it does not concern these types, or the projection goes without it. */
+  parked(position: bigint, types: readonly DomainEventType[]): Promise<ParkedEvent | undefined>
+  /** Visits events chosen at random, fewer when the log has fewer; noted is the same as in `between`. */
+  atRandom(count: number, types: readonly DomainEventType[], visit: (event: RecordedEvent) => void): Promise<void>
+  /**
+   * Where a projection has gone past an event that could not be read here, and has not parked it.
+   *
+   * @throws UnreadableEvent
+   */
+  refuseUnread(reach: Reach, skipped: readonly bigint[]): void
   head(): Promise<bigint>
   /** Events that were read so far. */
   count(): number
@@ -105,17 +138,33 @@ export const loadGiven = async (database: Queryable, projection: string): Promis
 }
 
 export const createLogReader = (
-  store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'seeks'>,
+  store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'seeks' | 'countTypes'>,
   signal: AbortSignal,
   given: Given,
 ): LogReader => {
   let events = 0
-  /** As the projection was given it, if it is one of these. */
-  const decode = (stored: StoredEvent, names: ReadonlySet<string>): RecordedEvent[] => {
-    const event = given.as(stored)
-    if (!event || !names.has(event.type)) return []
+  const unread = new Map<bigint, UnreadableEvent>()
+  let counted: { readonly upTo: bigint; readonly names: readonly string[] } = { upTo: 0n, names: [] }
+
+  /** As the projection was given it, if it concerns these types. */
+  const givenFor = (types: readonly DomainEventType[]) => {
+    const concerns = createRelevance(namesOf(...types))
+    return (stored: StoredEvent): StoredEvent | undefined => {
+      const event = given.as(stored)
+      return event && concerns(event) ? event : undefined
+    }
+  }
+  const decode = (stored: StoredEvent): RecordedEvent => {
     events += 1
-    return [decodeEvent(event)]
+    return reading(stored, () => decodeEvent(stored))
+  }
+  const visitor = (visit: (event: RecordedEvent) => void) => (stored: StoredEvent) => {
+    try {
+      events += 1
+      visit(decodeEvent(stored))
+    } catch (error) {
+      unread.set(stored.position, new UnreadableEvent(stored, error))
+    }
   }
   const at = async (position: bigint): Promise<StoredEvent[]> =>
     (await store.readAll({ after: position - 1n, limit: 1 })).events.filter((stored) => stored.position === position)
@@ -127,18 +176,31 @@ export const createLogReader = (
     const found = await Promise.all(more.map(at))
     return [...page.events, ...found.flat()].sort((a, b) => (a.position < b.position ? -1 : 1))
   }
+  /** The names to ask the store for; undefined: all, as newer code may write new ones behind what was counted. */
+  const namesBetween = async (after: Reach, to: Reach, types: readonly DomainEventType[]) => {
+    if (to.most > counted.upTo && after.least > 0n) return undefined
+    if (to.most > counted.upTo) counted = { upTo: to.most, names: [...(await store.countTypes(to.most)).keys()] }
+    const known = namesOf(...types)
+    const concerns = createRelevance(known)
+    return [...new Set([...known, ...counted.names.filter(concerns.byName)])]
+  }
   return {
     count: () => events,
     head: store.head,
     between: async (after, to, types, visit) => {
-      const names = namesOf(...types)
-      const wanted = new Set(names)
+      if (after.least >= to.most) return
+      const names = await namesBetween(after, to, types)
+      const filter = names ? { types: names } : {}
+      const wanted = givenFor(types)
+      const take = visitor(visit)
       for (let position = after.least; position < to.most; ) {
         signal.throwIfAborted()
-        const page = await store.readAll({ after: position, limit: pageSize, types: names, bulk: true })
+        const page = await store.readAll({ after: position, limit: pageSize, bulk: true, ...filter })
         for (const stored of await withEdited(page, position)) {
           const { stream, position: place } = stored
-          if (place > after.upTo(stream) && place <= to.upTo(stream)) decode(stored, wanted).forEach(visit)
+          if (place <= after.upTo(stream) || place > to.upTo(stream)) continue
+          const event = wanted(stored)
+          if (event) take(event)
         }
         // Another store may not have in its index yet what a checkpoint has seen.
         if (page.position === position) await yieldToOthers()
@@ -146,17 +208,37 @@ export const createLogReader = (
         await yieldToOthers()
       }
     },
-    of: async (origin, types) => {
+    of: async (origin, types, wanted = () => true) => {
       signal.throwIfAborted()
-      const names = new Set(namesOf(...types))
       const found = 'stream' in origin ? (await store.readStream(origin.stream)).events : await at(origin.position)
-      return found.flatMap((stored) => decode(stored, names))
+      const concerning = givenFor(types)
+      return found.flatMap((stored) => (wanted(stored) ? (concerning(stored) ?? []) : [])).map(decode)
     },
-    atRandom: async (count, types) => {
-      const names = namesOf(...types)
-      const found = await sampleLog({ store, count, types: names, signal })
-      const wanted = new Set(names)
-      return found.flatMap((stored) => decode(stored, wanted))
+    parked: async (position, types) => {
+      signal.throwIfAborted()
+      const [stored] = (await at(position)).flatMap((each) => givenFor(types)(each) ?? [])
+      if (!stored) return undefined
+      let event: RecordedEvent | undefined
+      try {
+        event = decode(stored)
+      } catch {
+        // It is why it is parked.
+      }
+      return { position, stream: stored.stream, event }
+    },
+    atRandom: async (count, types, visit) => {
+      const found = await sampleLog({ store, count, types: namesOf(...types), signal })
+      const wanted = givenFor(types)
+      const take = visitor(visit)
+      for (const stored of found) {
+        const event = wanted(stored)
+        if (event) take(event)
+      }
+    },
+    refuseUnread: (reach, skipped) => {
+      const parked = new Set(skipped)
+      for (const [position, error] of unread)
+        if (position <= reach.upTo(error.stream) && !parked.has(position)) throw error
     },
   }
 }

@@ -4,8 +4,8 @@ import { ReadModelReplaced } from '../platform/standing.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { type Bucket, createShare, everything } from './verify-buckets.ts'
 import { createFieldComparison, type FieldComparison } from './verify-fields.ts'
-import { hasGoneOn, nowhere, type Reach, reachOf } from './verify-log.ts'
-import { canonical, type ExpectedRow } from './verify-model.ts'
+import { hasGoneOn, nowhere, type ParkedEvent, type Reach, reachOf } from './verify-log.ts'
+import { canonical, type ExpectedRow, type RowModel } from './verify-model.ts'
 import { foldEvents, type RowPortion, type RowRun, type RunPlace } from './verify-run.ts'
 
 const digestOf = (fields: ExpectedRow['fields']): string =>
@@ -71,7 +71,11 @@ export const verifyRows = async (run: RowRun): Promise<RunPlace> => {
 const verifySome = async (run: RowRun, place: RunPlace): Promise<void> => {
   const { model, source, log, partitionOf, tally, at, only } = run
   const random = only ? 0 : (run.sample ?? 0)
-  const ids = new Set(only ?? (await log.atRandom(random, model.types)).flatMap((event) => model.keyOf(event) ?? []))
+  const ids = new Set(only)
+  await log.atRandom(random, model.types, (event) => {
+    const key = model.keyOf(event)
+    if (key !== undefined) ids.add(key)
+  })
   const seen = new Set<string>()
   let comparison: FieldComparison | undefined
   await source.scan(
@@ -89,17 +93,27 @@ const verifySome = async (run: RowRun, place: RunPlace): Promise<void> => {
   tally.compared(tally.counts.missing)
 }
 
+/** Of one that does not even tell its row nothing was folded. */
+const keyOfParked = (model: RowModel, { event }: ParkedEvent): string | undefined => {
+  try {
+    return event && model.keyOf(event)
+  } catch {
+    return undefined
+  }
+}
+
 /** Begins to compare at a standing: learns what is parked there. */
 const enter = async (run: RowRun, portion: RowPortion, reach: Reach, place: RunPlace): Promise<FieldComparison> => {
   const { model, log, source } = run
+  log.refuseUnread(reach, portion.skipped)
   const parkedKeys = new Set<string>()
-  for (const position of portion.skipped)
-    for (const event of await log.of({ position }, model.types)) {
-      if (event.position > reach.upTo(event.stream)) continue
-      place.parked.add(event.stream)
-      const key = model.keyOf(event)
-      if (key !== undefined) parkedKeys.add(key)
-    }
+  for (const position of portion.skipped) {
+    const parked = await log.parked(position, model.types)
+    if (!parked || position > reach.upTo(parked.stream)) continue
+    place.parked.add(parked.stream)
+    const key = keyOfParked(model, parked)
+    if (key !== undefined) parkedKeys.add(key)
+  }
   if (place.position === 0n) place.position = reach.least
   return createFieldComparison(run, {
     reach,

@@ -4,6 +4,7 @@ import type { LogReader, Reach } from './verify-log.ts'
 import type { ExpectedRow, RowModel } from './verify-model.ts'
 import type { PersonCheck } from './verify-persons.ts'
 import type { Tally } from './verify-report.ts'
+import { reading } from './verify-unreadable.ts'
 
 /** A row as the read model has it. */
 export interface FoundRow {
@@ -67,6 +68,7 @@ export interface RunPlace {
  * The events that make a row up to a reach, without those that are parked.
  *
  * @param upTo instead of the reach
+ * @throws UnreadableEvent
  */
 export const eventsOfRow = async (
   { model, log }: Pick<RowRun, 'model' | 'log'>,
@@ -74,13 +76,15 @@ export const eventsOfRow = async (
   reach: Reach,
   skipped: ReadonlySet<bigint>,
   upTo?: bigint,
-): Promise<RecordedEvent[]> =>
-  (await log.of(model.originOf(key), model.types)).filter(
-    (event) =>
-      event.position <= (upTo ?? reach.upTo(event.stream)) &&
-      !skipped.has(event.position) &&
-      model.keyOf(event) === key,
+): Promise<RecordedEvent[]> => {
+  const events = await log.of(
+    model.originOf(key),
+    model.types,
+    ({ position, stream }) => position <= (upTo ?? reach.upTo(stream)) && !skipped.has(position),
   )
+  return events.filter((event) => reading(event, () => model.keyOf(event)) === key)
+}
 
+/** @throws UnreadableEvent */
 export const foldEvents = (model: RowModel, events: readonly RecordedEvent[]): ExpectedRow | undefined =>
-  events.reduce<ExpectedRow | undefined>((row, event) => model.fold(row, event), undefined)
+  events.reduce<ExpectedRow | undefined>((row, event) => reading(event, () => model.fold(row, event)), undefined)

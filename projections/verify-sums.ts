@@ -1,8 +1,8 @@
 import { ReadModelReplaced, type Standing } from '../platform/standing.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { type Bucket, createShare, everything } from './verify-buckets.ts'
-import { hasGoneOn, type LogReader, nowhere, type Reach, reachOf } from './verify-log.ts'
-import type { SumModel } from './verify-model.ts'
+import { hasGoneOn, type LogReader, nowhere, type ParkedEvent, type Reach, reachOf } from './verify-log.ts'
+import type { Addition, SumModel } from './verify-model.ts'
 import type { Tally } from './verify-report.ts'
 import type { RunPlace } from './verify-run.ts'
 import { partSums, type WrongSum } from './verify-sum-partings.ts'
@@ -47,15 +47,23 @@ const add = (rows: { get(row: string): Sums | undefined }, row: string, field: s
 
 /** What the parked events would have added: they are in the log, and not in the sums. */
 const createParked = (run: SumRun, place: RunPlace) => {
-  const events = new Map<bigint, RecordedEvent | undefined>()
+  const events = new Map<bigint, ParkedEvent | undefined>()
+  const additionsOf = ({ event }: ParkedEvent): readonly Addition[] => {
+    try {
+      return event ? run.model.additionsOf(event) : []
+    } catch {
+      // Nothing was added of it here either.
+      return []
+    }
+  }
   return async (skipped: readonly bigint[], reach: Reach): Promise<Map<string, Sums>> => {
     const sums = new Map<string, Sums>()
     for (const position of skipped) {
-      if (!events.has(position)) events.set(position, (await run.log.of({ position }, run.model.types))[0])
-      const event = events.get(position)
-      if (!event || event.position > reach.upTo(event.stream)) continue
-      place.parked.add(event.stream)
-      for (const { row, field, amount } of run.model.additionsOf(event)) sums.set(row, add(sums, row, field, amount))
+      if (!events.has(position)) events.set(position, await run.log.parked(position, run.model.types))
+      const parked = events.get(position)
+      if (!parked || position > reach.upTo(parked.stream)) continue
+      place.parked.add(parked.stream)
+      for (const { row, field, amount } of additionsOf(parked)) sums.set(row, add(sums, row, field, amount))
     }
     return sums
   }
@@ -116,6 +124,7 @@ export const verifySums = async (
       await log.between(reach, next, model.types, keep)
       standing = portion
       reach = next
+      log.refuseUnread(reach, portion.skipped)
       if (place.position === 0n) place.position = reach.least
       const parked = await parkedSums(portion.skipped, reach)
       for (const { row, sums } of portion.rows) {

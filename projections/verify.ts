@@ -12,6 +12,7 @@ import { createTally, mostRepairs, type VerifyReport } from './verify-report.ts'
 import { verifyRows } from './verify-rows.ts'
 import { eventsOfRow, type RowRun } from './verify-run.ts'
 import { SumsElsewhere, verifySums } from './verify-sums.ts'
+import { UnreadableEvent } from './verify-unreadable.ts'
 
 export type { Difference, VerifyReport } from './verify-report.ts'
 
@@ -37,7 +38,8 @@ export interface Verifier {
    * Folds the log independently of a projection and compares it with what the projection wrote. Writers go on.
    *
    * @throws CommandRejected `projection-not-found`, `verify-position-not-reached`, `verify-position-passed`,
-   * `verify-interrupted`, `verify-repair-refused`; ReadModelAbsent, EngineUnavailable
+   * `verify-interrupted`, `verify-repair-refused`, `verify-event-unreadable`; UndecodableEvent, ReadModelAbsent,
+   * EngineUnavailable
    */
   verify(name: string, options?: VerifyOptions): Promise<VerifyReport>
 }
@@ -140,6 +142,9 @@ export const createVerifier = (deps: VerifierDependencies): Verifier => {
           })
         if (error instanceof PartitionsUnknown)
           throw new CommandRejected('verify-interrupted', { detail: `${name}: ${error.message}; set KAFKA_BROKERS.` })
+        // An operator may have decided about it since the decisions were read.
+        if (error instanceof UnreadableEvent && tries === 1) continue
+        if (error instanceof UnreadableEvent) throw error.refusal(name)
         if (!(error instanceof ReadModelReplaced)) throw error
         if (tries === mostTries) throw new CommandRejected('verify-interrupted', { projection: name })
       }
@@ -170,7 +175,9 @@ export const createVerifier = (deps: VerifierDependencies): Verifier => {
         projection: name,
         detail: `More than ${mostRepairs} rows differ: rebuild it.`,
       })
-    await repair()
+    await repair().catch((error: unknown) => {
+      throw error instanceof UnreadableEvent ? error.refusal(name) : error
+    })
     logger.warn({ projection: name, ...who, rows: keys.length, keys: keys.slice(0, 20) }, 'a read model was repaired')
     const { report: after } = await persist(verifiable, name, options, keys)
     const { missing, unexpected, differing, differenceCount, differences } = after

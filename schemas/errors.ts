@@ -106,6 +106,14 @@ export const errors = {
     status: 409,
     title: 'The read model was replaced or moved while it was verified; try again.',
   },
+  'verify-event-unreadable': {
+    status: 409,
+    title: 'The read model has gone past an event that the verification cannot read.',
+  },
+  'verify-generation-loading': {
+    status: 409,
+    title: 'The generation is still being loaded from the log; it can be verified once it catches up.',
+  },
   'verify-repair-refused': { status: 409, title: 'The read model cannot be repaired now, or not like this.' },
   // Live feed.
   'upgrade-required': { status: 426, title: 'The live feed is spoken over WebSocket.' },
