@@ -195,6 +195,7 @@ const compose = async ({
       ...(has('projections') ? { projectors: () => readModels.projectors.map((projector) => projector.status()) } : {}),
       clock,
       metrics,
+      logger,
     })
     registerLive(server, { database: queries, store, feed, vault, consistency, leaderboards, clock, logger, metrics })
   }

@@ -185,6 +185,28 @@ describe.each(['PostgreSQL', 'EventStoreDB'] as const)('leaderboards of the past
   })
 })
 
+test('a sale that cannot be read keeps no mark from being set past it, and is told once', async () => {
+  const { test, store, close } = await open.PostgreSQL()
+  const [sample] = fc.sample(
+    confirmationsAndCancellations.filter(({ events }) => events.length >= 12),
+    { numRuns: 1, seed: 7 },
+  )
+  await store.append(orderStream(randomUUID()), [newEvent({ orderId: 'no sale' }, 'order.confirmed.v1')], 'none')
+  await record(store, sample?.events ?? [])
+  const metrics = { asOfEvents: { labels: () => ({ observe: () => undefined }) } } as never
+  const told: object[] = []
+  const logger = { warn: (what: object) => told.push(what) } as never
+  const asOf = createBoardHistory({ store, database: test.database, clock: systemClock, metrics, logger }, 4)
+  const log = (await wholeLog(store)).filter(({ position }) => position > 1n)
+  for (const position of ['1', '3', await store.head()])
+    await compareAll(
+      await asOf(`position:${position}`),
+      log.filter((event) => event.position <= BigInt(position)),
+    )
+  expect(told).toMatchObject([{ position: '1' }])
+  await close()
+})
+
 test('marks in a part of the log that was put back are forgotten, also under an answer', async () => {
   const { test, store, close } = await open.PostgreSQL()
   const [sample] = fc.sample(

@@ -1,5 +1,6 @@
 import type { TopQuery } from '../platform/leaderboard-store.ts'
 import { holdsEvent } from '../platform/log-continuity.ts'
+import type { StoredEvent } from '../schemas/envelope.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import { type Instant, type Patience, parseAsOf, patienceOf, refuseFuture } from './as-of.ts'
 import { type BoardPlace, beginning, createBoardMarks } from './board-marks.ts'
@@ -8,6 +9,9 @@ import type { ReadApiDependencies } from './dependencies.ts'
 
 /** A mark is set after so many events of the log, and no question folds more of them beyond one. */
 export const eventsPerMark = 5_000
+
+/** Sales that cannot be read and are told of, each once. */
+const mostTold = 1_000
 
 type BoardInstant = Exclude<Instant, { by: 'revision' }>
 
@@ -27,12 +31,21 @@ export interface BoardsThen {
  * @param interval events between two marks; default `eventsPerMark`
  */
 export const createBoardHistory = (
-  deps: Pick<ReadApiDependencies, 'store' | 'database' | 'clock' | 'metrics'>,
+  deps: Pick<ReadApiDependencies, 'store' | 'database' | 'clock' | 'metrics' | 'logger'>,
   interval: number = eventsPerMark,
 ) => {
   const { store, metrics } = deps
   const marks = createBoardMarks(deps.database)
   let preparing: Promise<void> | undefined
+  const leftOut = new Set<bigint>()
+  const warnOnce = ({ position, stream }: StoredEvent, error: Error): void => {
+    if (leftOut.has(position) || leftOut.size >= mostTold) return
+    leftOut.add(position)
+    deps.logger?.warn(
+      { position: String(position), stream, error: error.message },
+      'a sale cannot be read: leaderboards of the past go without it',
+    )
+  }
 
   /** A mark is believed as long as the log has its last event: it may have been put back since. */
   const latestMark = async (instant: BoardInstant): Promise<Mark> => {
@@ -45,7 +58,7 @@ export const createBoardHistory = (
   const prepare = async (from: Mark, first: Segment, instant: BoardInstant, patience: Patience): Promise<void> => {
     let mark = await marks.add(from, first)
     while (mark && !patience.isOver()) {
-      const segment = await readSegment(store, mark, instant, interval)
+      const segment = await readSegment(store, mark, instant, interval, warnOnce)
       if (!segment.whole) return
       mark = await marks.add(mark, segment)
     }
@@ -55,7 +68,7 @@ export const createBoardHistory = (
   const reach = async (instant: BoardInstant, patience: Patience): Promise<{ mark: Mark; segment: Segment }> => {
     for (let attempt = 0; ; attempt += 1) {
       const mark = await latestMark(instant)
-      const segment = await readSegment(store, mark, instant, interval)
+      const segment = await readSegment(store, mark, instant, interval, warnOnce)
       if (!segment.whole) return { mark, segment }
       if (attempt > 0 && patience.isOver())
         throw new CommandRejected('history-in-preparation', { foldedUpTo: String(mark.last?.position ?? 0n) })

@@ -1,7 +1,7 @@
 import { leaderboardDeltas } from '../platform/leaderboard-deltas.ts'
-import { type Board, bucketOf } from '../platform/leaderboard-store.ts'
+import { type Board, bucketOf, type LeaderboardDelta } from '../platform/leaderboard-store.ts'
 import type { EventPlace } from '../platform/log-continuity.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent, UndecodableEvent } from '../schemas/codec.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { type Instant, isAfter } from './as-of.ts'
 import type { ReadApiDependencies } from './dependencies.ts'
@@ -43,9 +43,26 @@ const pageLimit = 1_000
 /** In whatever version: one that this code cannot read must not be passed over as if it were no sale. */
 const saleName = /^order\.(confirmed|cancelled)\.v\d+$/
 
+/** What an event sold, with the hour; an error: its data is not that of a sale. @throws UndecodableEvent */
+const salesOf = (event: StoredEvent): readonly (LeaderboardDelta & { readonly hour: string })[] | Error => {
+  try {
+    return leaderboardDeltas(decodeEvent(event)).map((delta) => {
+      const hour = bucketOf('hour', delta.at)
+      // No board of today takes it, and no mark could be set past it.
+      if (Number.isNaN(Date.parse(hour)) || typeof delta.key !== 'string' || typeof delta.currency !== 'string')
+        throw new TypeError('it has no time, currency or key')
+      return { ...delta, hour }
+    })
+  } catch (error) {
+    if (error instanceof UndecodableEvent) throw error
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
 /**
  * Folds what was sold behind a mark, up to an instant or so many events. Memory is bounded by a page of the log.
  *
+ * @param leftOut told of each sale whose data cannot be read: the boards go without it
  * @throws UndecodableEvent, EngineUnavailable
  */
 export const readSegment = async (
@@ -53,14 +70,19 @@ export const readSegment = async (
   mark: Mark,
   instant: Instant,
   limit: number,
+  leftOut: (event: StoredEvent, error: Error) => void = () => undefined,
 ): Promise<Segment> => {
   const sums = new Map<string, Sold>()
   let { last, recordedAt } = mark
   let events = 0
 
   const count = (event: StoredEvent): void => {
-    for (const { board, at, currency, key, revenue, units } of leaderboardDeltas(decodeEvent(event))) {
-      const hour = bucketOf('hour', at)
+    const sales = salesOf(event)
+    if (sales instanceof Error) {
+      leftOut(event, sales)
+      return
+    }
+    for (const { board, hour, currency, key, revenue, units } of sales) {
       const id = [board, hour, currency, key].join('\u0000')
       const sold = sums.get(id)
       sums.set(id, {

@@ -74,6 +74,7 @@ export interface ReadApiDependencies {
   readonly verifier?: Verifier
   readonly clock: Clock
   readonly metrics: Pick<Metrics, 'asOfEvents'>
+  readonly logger?: Pick<Logger, 'warn'>
 }
 
 /** What the live feed needs. */
