@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest'
 import { createHttpServer } from '../platform/http-server.ts'
 import { silentLogger } from '../platform/logging.ts'
 import { createMetrics } from '../platform/metrics.ts'
-import type { Generation, RebuildService } from '../projections/rebuild.ts'
+import type { Generation, Rebuild, RebuildPhase, RebuildService } from '../projections/rebuild.ts'
 import type { Verifier, VerifyOptions } from '../projections/verify.ts'
 import { registerVerify } from './verify.ts'
 
@@ -19,8 +19,10 @@ const verifier = {
     throw new Error('enough was seen')
   },
 } satisfies Verifier
+let phase: RebuildPhase = 'done'
 const rebuilds = {
-  generations: async () => [generation(2, 'live'), generation(1, 'kept')],
+  generations: async () => [generation(3, 'building'), generation(2, 'live'), generation(1, 'kept')],
+  rebuilds: async () => [{ projection: 'sales', generation: 3, phase } as Rebuild],
 } satisfies Partial<RebuildService> as unknown as RebuildService
 
 const server = createHttpServer({ logger: silentLogger, metrics: createMetrics() })
@@ -41,4 +43,14 @@ test('one that is kept is verified as such, and the live one by its number as th
   await post({ generation: 2 })
   await post({})
   expect(asked).toEqual([1, undefined, undefined])
+})
+
+test('one that is still loaded is refused: the places of its lanes are not those of partitions', async () => {
+  for (phase of ['loading', 'indexing'] as const) {
+    const answer = await post({ generation: 3 })
+    expect(answer.json()).toMatchObject({ status: 409, code: 'verify-generation-loading', generation: 3, phase })
+  }
+  expect(asked).toEqual([])
+  for (phase of ['catching-up', 'verifying', 'swapping'] as const) await post({ generation: 3 })
+  expect(asked).toEqual([3, 3, 3])
 })

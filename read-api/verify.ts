@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
 import type { HttpServer } from '../platform/http-server.ts'
+import type { RebuildPhase } from '../projections/rebuild.ts'
 import type { Difference, Verifier, VerifyReport } from '../projections/verify.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import { ConsumerParams } from '../schemas/queries.ts'
@@ -19,6 +20,8 @@ const toView = ({ repaired, ...report }: VerifyReport) => ({
   repaired: repaired && { ...repaired, differences: repaired.differences.map(toDifference) },
 })
 
+const unverifiable: ReadonlySet<RebuildPhase> = new Set<RebuildPhase>(['loading', 'indexing'])
+
 /**
  * `POST /v1/projections/:name/verify`: answers when it is done, however long that takes; it is given up when the client
  * goes away or the server stops.
@@ -32,7 +35,12 @@ export const registerVerify = (
     if (generation === undefined) return undefined
     const found = (await rebuilds.generations(name)).find((each) => each.generation === generation)
     if (!found) throw new CommandRejected('generation-not-found', { projection: name, generation })
-    return found.state === 'live' ? undefined : generation
+    if (found.state === 'live') return undefined
+    // The checkpoints of its lanes would be taken for those of partitions of the feed.
+    const rebuild = (await rebuilds.rebuilds(name)).find((each) => each.generation === generation)
+    if (found.state === 'building' && rebuild && unverifiable.has(rebuild.phase))
+      throw new CommandRejected('verify-generation-loading', { projection: name, generation, phase: rebuild.phase })
+    return generation
   }
 
   const stopping = new AbortController()
