@@ -1,7 +1,23 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { bringToEnd } from '../support/orders-to-end.ts'
 import { openHome, type PlatformHome } from '../support/platform-home.ts'
 import { createShopClient, placeOrder, type ShopClient } from '../support/shop-client.ts'
+
+test('where no projection has ever run it does not say that everything equals the log', async () => {
+  const home = await openHome()
+  try {
+    await home.start(['write-side', 'read-api'])
+    expect(await home.run(['verify'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^orderlog: Nothing was compared: no read model has been built yet\.\n$/),
+    })
+  } finally {
+    await home.close()
+  }
+})
 
 describe('orderlog verify', () => {
   let home: PlatformHome
@@ -81,5 +97,30 @@ describe('orderlog verify', () => {
     })
     expect(await ask('sales', { at: 'soon' })).toMatchObject({ status: 400, code: 'invalid-request' })
     expect(await ask('sales', { repair: {} })).toMatchObject({ status: 400, code: 'invalid-request' })
+  })
+
+  test('an event that nobody can read stops it only where it should be parked and is not, and only there', async () => {
+    await home.query(
+      `select * from log.append(array[$1], array[-1], array[1], array[1], array[1], array[gen_random_uuid()],
+         array['order.confirmed.v1'], array['{}'::json], array[$2::json])`,
+      [`order-${randomUUID()}`, JSON.stringify({ commandId: '', correlationId: '', causationId: '', actor: 'nobody' })],
+    )
+    const parked = () => home.query<{ projection: string }>('select projection from platform.parked_events')
+    await eventually(parked, (rows) =>
+      ['leaderboards', 'sales'].every((name) => rows.some((row) => row.projection === name)),
+    )
+    expect(await home.run(['verify'])).toMatchObject({ code: 0, stderr: '' })
+    const asOf = await shop.get(`/v1/leaderboards/products?asOf=${new Date().toISOString()}`)
+    expect(asOf).toMatchObject({ status: 200, body: { places: [{ key: 'mug' }] } })
+
+    await home.query("delete from platform.parked_events where projection = 'sales'")
+    const { code, stdout } = await home.run(['verify'])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(
+      /\nsales was not compared: .*event \d+ .*\(verify-event-unreadable\)\nAll else equals the log\.\n$/,
+    )
+    const json = JSON.parse((await home.run(['verify', '--json'])).stdout)
+    expect(json.refusals).toMatchObject([{ projection: 'sales', problem: { code: 'verify-event-unreadable' } }])
+    expect(json.reports.length).toBeGreaterThan(5)
   })
 })
