@@ -9,7 +9,7 @@ export interface Pace {
 }
 
 /** With nobody else at work a chunk is large, as statements for many rows are cheap; otherwise it is short. */
-const whole = 10_000
+const whole = 5_000
 const short = 500
 /** The log counts as quiet when nothing was appended for so long, milliseconds. */
 const quietAfterMs = 2_000
