@@ -46,7 +46,8 @@ export const composeReadModels = (deps: {
       : {}),
   }
   const consistency = createConsistencyWaiter({ database: queries, logger, partitions: feed.partitions, elsewhere })
-  const verifier = composeVerifier({ engines, vault, consistency, clock: systemClock, logger, metrics })
+  const versions = new Map(projections.map(({ name, version }) => [name, version]))
+  const verifier = composeVerifier({ engines, vault, consistency, clock: systemClock, logger, metrics, versions })
   return {
     names: projections.map((projection) => projection.name),
     known: projections.map(({ name, version, generations }) => ({

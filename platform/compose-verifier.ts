@@ -26,15 +26,17 @@ export const composeVerifier = (deps: {
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Of the code, by projection. */
+  readonly versions: ReadonlyMap<string, number>
 }): Verifier => {
-  const { engines, vault, consistency, clock, logger, metrics } = deps
+  const { engines, vault, consistency, clock, logger, metrics, versions } = deps
   const { rebuilding, store, partitionOf, leaderboards, searchIndex } = engines
   // On PostgreSQL over the connections of those whom nobody waits for.
   const readingOf = <Store>({ asking, building, checkpoints }: Pair<Store, unknown>): Store =>
     checkpoints === undefined ? building : asking
   return createVerifier({
     database: rebuilding,
-    ...{ store, log: store, vault, clock, partitionOf, logger, metrics },
+    ...{ store, log: store, vault, clock, partitionOf, logger, metrics, versions },
     leaderboards: (generation) => ({
       reading: ofGeneration(readingOf(leaderboards), generation),
       writing: ofGeneration(leaderboards.building, generation),

@@ -158,6 +158,15 @@ describe('verify', () => {
     }
   })
 
+  test('what another version of the code has built is compared, and repaired by that version alone', async () => {
+    const older = rig.verifierWith({ versions: new Map([['stock_levels', 0]]) })
+    await rig.database.query("update stock_levels.stock set on_hand = on_hand + 1 where sku = 'lamp'")
+    const refused = older.verify('stock_levels', { repair: who })
+    await expect(refused).rejects.toMatchObject({ code: 'other-version', details: { built: 1, code: 0 } })
+    expect((await older.verify('stock_levels')).differing).toBe(1)
+    expect(await rig.verifier.verify('stock_levels', { repair: who })).toMatchObject({ differenceCount: 0 })
+  })
+
   test('names each sum of sales and each score that somebody changed, and repairs it', async () => {
     const fields = ['orders', 'units', 'revenue', 'cancelled_orders', 'cancelled_units', 'cancelled_revenue']
     for (const field of [...fields, 'refunds', 'refunded']) {

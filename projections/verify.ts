@@ -5,6 +5,7 @@ import type { Metrics } from '../platform/metrics.ts'
 import { consumerOfGeneration, schemaOfGeneration } from '../platform/read-model-generations.ts'
 import { ReadModelReplaced } from '../platform/standing.ts'
 import { CommandRejected } from '../schemas/errors.ts'
+import { builtVersion } from './admission.ts'
 import { createLogReader, loadGiven, PartitionsUnknown, reachOf } from './verify-log.ts'
 import { type Place, type Verifiable, type VerifiableDependencies, verifiables } from './verify-models.ts'
 import { createPersonCheck } from './verify-persons.ts'
@@ -38,7 +39,7 @@ export interface Verifier {
    * Folds the log independently of a projection and compares it with what the projection wrote. Writers go on.
    *
    * @throws CommandRejected `projection-not-found`, `verify-position-not-reached`, `verify-position-passed`,
-   * `verify-interrupted`, `verify-repair-refused`, `verify-event-unreadable`; UndecodableEvent, ReadModelAbsent,
+   * `verify-interrupted`, `verify-repair-refused`, `verify-event-unreadable`, `other-version`; UndecodableEvent, ReadModelAbsent,
    * EngineUnavailable
    */
   verify(name: string, options?: VerifyOptions): Promise<VerifyReport>
@@ -48,6 +49,8 @@ export interface VerifierDependencies extends VerifiableDependencies {
   readonly store: EventStore
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Of this code, by projection: only the version that has built a read model puts it right. */
+  readonly versions: ReadonlyMap<string, number>
   /** Waits until a consumer has reached a position; false when the time, in milliseconds, ran out first. */
   readonly reached: (consumer: string, position: bigint, ms: number, signal?: AbortSignal) => Promise<boolean>
   /** Keys that are held in memory at once; more are verified in several passes over the log. */
@@ -167,6 +170,9 @@ export const createVerifier = (deps: VerifierDependencies): Verifier => {
   ): Promise<Omit<VerifyReport, 'seconds'>> => {
     if (options.at !== undefined)
       throw new CommandRejected('verify-repair-refused', { detail: 'A repair cannot be of a position in the past.' })
+    const [built, code] = [await builtVersion(deps.database, name), deps.versions.get(name)]
+    if (built !== undefined && built !== code)
+      throw new CommandRejected('other-version', { projection: name, built, code })
     const { report, keys, repair } = await persist(verifiable, name, options)
     const before = report.differences
     if (keys.length === 0) return { ...report, repaired: { rows: 0, differences: before } }

@@ -139,9 +139,10 @@ export const openVerifyRig = async (
     orderSearch({ index: searchIndex.orders, vault }),
   ]
   const consistency = createConsistencyWaiter({ database, logger })
+  const versions = new Map(projections.map(({ name, version }) => [name, version]))
   const verifierWith = (changes: Partial<VerifierDependencies> = {}) =>
     createVerifier({
-      ...{ database, store, log: store, vault, clock: systemClock, logger, metrics },
+      ...{ database, store, log: store, vault, clock: systemClock, logger, metrics, versions },
       leaderboards: () => ({ reading: leaderboards, writing: leaderboards }),
       searchIndex: () => searchIndex,
       reached: (consumer: string, position: bigint, ms: number, signal?: AbortSignal) =>
