@@ -10,7 +10,7 @@ import type { Trail } from './log-trail.ts'
 import { silentLogger as logger } from './logging.ts'
 import { createMetrics } from './metrics.ts'
 import { openPostgresEventStore } from './postgres-event-store.ts'
-import { createPutBackRecords } from './put-back-records.ts'
+import { createPutBackRecords, removePutBack } from './put-back-records.ts'
 
 let rig: TestDatabase
 let store: EventStore & { close(): Promise<void> }
@@ -133,6 +133,66 @@ test('a log that was put back and has grown beyond every checkpoint is recognise
   await records().remove('orders')
   await stand('orders', 25n)
   expect(await guardOver(keeping).examine()).toEqual([])
+})
+
+test('what is mended while somebody looks is not found ahead again', async () => {
+  const keeping = keepingInPostgres(database())
+  await grow(6)
+  await stand('orders', 6n)
+  await putLogBack(4n)
+  expect(await guardOver(keeping).examine()).toHaveLength(1)
+  let mending: Promise<void> | undefined
+  let mended = (): void => undefined
+  // It begins to be mended once it was seen to be ahead, and is not done when that is written down.
+  const slow: Keeping = {
+    ...keeping,
+    checkpoints: async () => {
+      const seen = await keeping.checkpoints()
+      await new Promise<void>((begun) => {
+        mending = database().transaction(async (transaction) => {
+          await transaction.query(
+            "update platform.checkpoints set position = 4, generation = generation + 1 where consumer = 'orders'",
+          )
+          await removePutBack(transaction, 'orders')
+          begun()
+          await new Promise<void>((resolve) => {
+            mended = resolve
+          })
+        })
+      })
+      return seen
+    },
+  }
+  const looking = guardOver(slow).examine()
+  await eventually(
+    () =>
+      database().query(
+        "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      ),
+    ({ length }) => length > 0,
+    { what: 'somebody waiting' },
+  )
+  mended()
+  await mending
+  expect(await looking).toEqual([])
+})
+
+test('what was rebuilt in its own engine while somebody looked is not found ahead again', async () => {
+  const { engine, keeping } = openEngine()
+  await database().query("insert into platform.projections (name, version, generation) values ('board', 1, 1)")
+  await grow(6)
+  engine.position = 6n
+  await putLogBack(4n)
+  const slow: Keeping = {
+    ...keeping,
+    checkpoints: async () => {
+      const seen = await keeping.checkpoints()
+      await database().query("update platform.projections set generation = 2 where name = 'board'")
+      return seen
+    },
+  }
+  expect(await guardOver(slow).examine()).toEqual([])
+  expect(await guardOver(keeping).examine()).toMatchObject([{ consumer: 'board' }])
 })
 
 test('a log that is put back under a running process is noticed', async () => {

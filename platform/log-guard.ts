@@ -48,6 +48,7 @@ export const createLogGuard = (deps: {
 
   /** Compares one engine with the log; returns the trail as far as the log holds it. */
   const look = async (keeping: Keeping): Promise<readonly EventPlace[]> => {
+    const lives = await records.lives()
     // Before the head is read, or events that come in between would make a checkpoint look ahead.
     const checkpoints = await keeping.checkpoints()
     const trail = await keeping.trail.read()
@@ -69,7 +70,7 @@ export const createLogGuard = (deps: {
     if (found.length > 0) {
       const why = 'kept from before an older log was put back'
       const others = await records.otherGenerations(keeping.projections)
-      const added = await records.add([...found, ...others.map((consumer) => ({ consumer, why }))])
+      const added = await records.add([...found, ...others.map((consumer) => ({ consumer, why }))], lives)
       if (added.length > 0)
         logger.fatal({ engine: keeping.engine, consumers: added, ...found[0] }, 'an older log was put back')
     }

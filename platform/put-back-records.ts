@@ -20,6 +20,28 @@ const forgetShortCuts = async (transaction: Queryable): Promise<void> => {
   await transaction.query('delete from platform.snapshots')
 }
 
+/** By consumer; opaque. */
+export type Lives = ReadonlyMap<string, string>
+
+const readLives = async (database: Queryable): Promise<Lives> => {
+  const rows = await database.query<{ consumer: string; life: string }>(
+    `select consumer, string_agg(generation::text, ' ' order by place, generation) as life from (
+       select name as consumer, -1 as place, generation from platform.projections
+       union all select consumer, partition, generation from platform.checkpoints
+     ) generations group by consumer`,
+  )
+  return new Map(rows.map(({ consumer, life }) => [consumer, life]))
+}
+
+/** Until the transaction ends nobody begins another life. In the order in which a swap takes the same rows. */
+const keepLives = async (transaction: Queryable, found: readonly PutBack[]): Promise<Lives> => {
+  const consumers = found.map(({ consumer }) => consumer)
+  const lock = (text: string) => transaction.query(`${text} for share`, [consumers])
+  await lock('select 1 from platform.checkpoints where consumer = any ($1::text[]) order by consumer, partition')
+  await lock('select 1 from platform.projections where name = any ($1::text[]) order by name')
+  return readLives(transaction)
+}
+
 /** Who was found ahead of a log that was put back: platform.put_back. It stays true however far the log grows. */
 export const createPutBackRecords = (database: Database) => ({
   /** Of these consumers, or of all. */
@@ -30,13 +52,22 @@ export const createPutBackRecords = (database: Database) => ({
     ])
     return row?.why
   },
-  /** Writes them down, the first reason for good; returns those that were not known. */
-  add: (found: readonly PutBack[]): Promise<readonly string[]> =>
+  /** Which life of its own each consumer is in: another one begins when generations are swapped or it is reset. */
+  lives: (): Promise<Lives> => readLives(database),
+  /**
+   * Writes them down, the first reason for good; returns those that were not known.
+   *
+   * @param seen their lives, from before it was looked where they stand: one that has begun another meanwhile is left out,
+   * for that was mended
+   */
+  add: (found: readonly PutBack[], seen?: Lives): Promise<readonly string[]> =>
     database.transaction(async (transaction) => {
+      const now = seen && (await keepLives(transaction, found))
+      const still = found.filter(({ consumer }) => now?.get(consumer) === seen?.get(consumer))
       const added = await transaction.query<{ consumer: string }>(
         `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
          on conflict do nothing returning consumer`,
-        [found.map(({ consumer }) => consumer), found.map(({ why }) => why)],
+        [still.map(({ consumer }) => consumer), still.map(({ why }) => why)],
       )
       if (added.length > 0) await forgetShortCuts(transaction)
       return added.map(({ consumer }) => consumer)
