@@ -10,7 +10,7 @@ const patience = { hookTimeout: 180_000, expect: { poll: { timeout: 60_000 } } }
  */
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 3,
     projects: [
       {
         test: {
