@@ -10,7 +10,7 @@ const patience = { hookTimeout: 180_000, expect: { poll: { timeout: 60_000 } } }
  */
 export default defineConfig({
   test: {
-    maxWorkers: 3,
+    maxWorkers: 2,
     projects: [
       {
         test: {
