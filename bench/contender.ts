@@ -39,6 +39,8 @@ export interface Row {
   readonly compares: string
   /** Why it cannot be run here; undefined when it can. */
   readonly skipped?: string | undefined
+  /** No round is begun after so many seconds of its rounds, but for the first of each contender; default 40. */
+  readonly seconds?: number
   readonly ours?: Contender
   readonly peer?: Contender
   readonly raw?: Contender

@@ -1,4 +1,6 @@
 import { systemClock } from '../platform/clock.ts'
+import { rebuildThreads } from '../platform/compose-rebuild-threads.ts'
+import { readConfig } from '../platform/config.ts'
 import { openDatabase } from '../platform/database.ts'
 import { openLeases } from '../platform/leases.ts'
 import { silentLogger as logger } from '../platform/logging.ts'
@@ -7,6 +9,7 @@ import { pause } from '../platform/pause.ts'
 import { createPersonalDataVault } from '../platform/personal-data.ts'
 import { openPostgresEventStore } from '../platform/postgres-event-store.ts'
 import { createPostgresLeaderboardStore } from '../platform/postgres-leaderboard-store.ts'
+import { rememberCounts } from '../projections/counted-types.ts'
 import { leaderboards } from '../projections/leaderboards.ts'
 import { createRebuildRecords } from '../projections/rebuild-records.ts'
 import { createRebuildService } from '../projections/rebuild-service.ts'
@@ -27,8 +30,10 @@ const projections = [
   }),
 ]
 const head = upTo === '' ? store.head : async () => BigInt(upTo)
+const startThread = rebuildThreads({ config: readConfig({ ORDERLOG_LOG_LEVEL: 'silent' }), url, partitions: [0] })
 const records = createRebuildRecords(database)
-const common = { projections, store: { ...store, head }, records, database: rebuilding, logger }
+const countTypes = rememberCounts({ store, database })
+const common = { projections, store: { ...store, head, countTypes }, records, database: rebuilding, logger }
 const service = createRebuildService({ ...common, lanes: 2 })
 const stopping = new AbortController()
 const rebuilder = createRebuilder({
@@ -37,7 +42,8 @@ const rebuilder = createRebuilder({
   partitions: [0],
   verify: async () => undefined,
   metrics: createMetrics(),
-  pollMs: 5,
+  pollMs: 50,
+  ...(startThread ? { startThread } : {}),
 }).run(stopping.signal)
 
 const begun = performance.now()
@@ -53,7 +59,7 @@ for (;;) {
     half = since()
   if (loaded === undefined && rebuilds.every(({ phase }) => phase !== 'loading')) loaded = since()
   if (rebuilds.every(({ state }) => state === 'done')) break
-  await pause(20)
+  await pause(50)
 }
 const seconds = since()
 stopping.abort()

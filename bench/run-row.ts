@@ -25,7 +25,7 @@ export interface RowOutcome {
   readonly raw: Outcome | undefined
 }
 
-/** No round is begun after so many seconds of the rounds of a row, but for the first of each contender. */
+/** See `Row`. */
 const rowSeconds = 40
 
 interface Runner {
@@ -76,7 +76,7 @@ export const runRow = async (row: Row, bench: Bench): Promise<RowOutcome> => {
     const raw = await open(row.raw)
     const begun = performance.now()
     for (let round = 0; runners.some((runner) => round < (runner.contender.rounds ?? 3)); round += 1) {
-      if (round > 0 && performance.now() - begun > rowSeconds * 1000) break
+      if (round > 0 && performance.now() - begun > (row.seconds ?? rowSeconds) * 1000) break
       for (const { contender, side, measured } of runners)
         if (round < (contender.rounds ?? 3)) measured.push(await side.run(contender.count))
     }

@@ -1,4 +1,4 @@
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import type { OursWhole } from './ours-platform.ts'
 

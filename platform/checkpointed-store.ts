@@ -45,6 +45,11 @@ export interface CheckpointReader {
   checkpoints(consumer: string): Promise<readonly PartitionCheckpoint[]>
 }
 
+/** The same, and of each generation by its number. */
+export interface GenerationsReader extends CheckpointReader {
+  readonly generations: { at(generation: number): CheckpointReader }
+}
+
 /** How the generation of a read model takes the place of the live one. */
 export interface Swap {
   /** The live generation, which is kept under its number. */

@@ -22,7 +22,7 @@ export interface CheckpointOf {
  * writer waits for the row lock, sees the moved checkpoint and does nothing.
  *
  * The commit need not wait for the disk: what a crash of the server loses is effect and checkpoint together, and the
- * events are still in the log.
+ * events are still in the log. Who wrote it finds its checkpoint behind, and goes on from there.
  *
  * The generation is part of it: a writer that still believes in the one that was live before must be fenced even when
  * the new one stands at the very same position, or it would write an old version's rows among the new ones.

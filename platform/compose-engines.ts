@@ -3,16 +3,13 @@ import { openStore } from './compose-event-store.ts'
 import { type Leaderboards, openLeaderboards } from './compose-leaderboards.ts'
 import type { Connections, Opening } from './compose-opening.ts'
 import { openSearchIndex, type Search } from './compose-search-index.ts'
-import { connectionsFor } from './config.ts'
+import { connectionsFor, rebuildConnections } from './config.ts'
 import { openDatabase } from './database.ts'
 import type { EventFeed } from './event-feed.ts'
 import type { EventStore } from './event-store.ts'
 import type { HealthCheck } from './health.ts'
 import { refuseUnfinishedImport } from './import-session.ts'
 import { type Leases, openLeases } from './leases.ts'
-
-/** Of a process that rebuilds, beside the others. */
-const rebuildConnections = 6
 
 /** Every port on the engine that the configuration chose for it. */
 export interface Engines extends Connections {

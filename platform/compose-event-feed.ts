@@ -1,4 +1,4 @@
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { type Connections, type Opening, unlessAway } from './compose-opening.ts'
 import type { KafkaConfig } from './config.ts'
 import type { EventFeed } from './event-feed.ts'

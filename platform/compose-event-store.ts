@@ -1,7 +1,6 @@
 import type { Connections, Opening } from './compose-opening.ts'
 import { waitForEngine } from './engine-wait.ts'
 import type { EventStore } from './event-store.ts'
-import { openEventStoreDbEventStore } from './eventstoredb-event-store.ts'
 import { openPostgresEventStore } from './postgres-event-store.ts'
 
 /** The log on the engine that the configuration chose. */
@@ -16,6 +15,7 @@ export const openStore = async (
       return store
     }
     case 'eventstoredb': {
+      const { openEventStoreDbEventStore } = await import('./eventstoredb-event-store.ts')
       const store = openEventStoreDbEventStore({ url: config.eventStore.url, logger, metrics })
       lifecycle.onStop('the event store', store.close)
       const engine = { name: 'EventStoreDB', variable: 'EVENTSTORE_URL', host: store.hosts }

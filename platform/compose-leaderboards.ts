@@ -1,10 +1,10 @@
-import type { CheckpointReader } from './checkpointed-store.ts'
+import type { GenerationsReader } from './checkpointed-store.ts'
 import { type Connections, type Opening, type Pair, unlessAway } from './compose-opening.ts'
 import type { Database } from './database.ts'
 import type { LeaderboardStore } from './leaderboard-store.ts'
 import { createPostgresLeaderboardStore } from './postgres-leaderboard-store.ts'
 
-export type Leaderboards = Pair<LeaderboardStore, CheckpointReader>
+export type Leaderboards = Pair<LeaderboardStore, GenerationsReader>
 
 /**
  * The leaderboards on the engine that the configuration chose.

@@ -1,4 +1,4 @@
-import type { CheckpointReader } from './checkpointed-store.ts'
+import type { GenerationsReader } from './checkpointed-store.ts'
 import type { Engines } from './compose-engines.ts'
 import type { Database } from './database.ts'
 import { createLogGuard, type Keeping, type LogGuard } from './log-guard.ts'
@@ -8,6 +8,7 @@ import type { Metrics } from './metrics.ts'
 import { unsealedOnly } from './partitioning.ts'
 import { createPostgresLogTrail } from './postgres-log-trail.ts'
 import type { PutBackRecords } from './put-back-records.ts'
+import { liveGeneration } from './read-model-generations.ts'
 
 /** @param elsewhere consumers whose checkpoints are not in PostgreSQL; rows of theirs were left when they moved */
 export const keepingInPostgres = (database: Database, elsewhere: readonly string[] = []): Keeping => ({
@@ -23,24 +24,25 @@ export const keepingInPostgres = (database: Database, elsewhere: readonly string
   projections: [],
 })
 
-/** An engine of its own for some projections. */
-const keepingElsewhere = (
-  engine: string,
-  trail: LogTrail,
-  readers: Readonly<Record<string, CheckpointReader>>,
-): Keeping => ({
-  engine,
-  trail,
+type Readers = Readonly<Record<string, GenerationsReader>>
+
+/**
+ * Where projections stand in an engine of their own, the furthest of their partitions. PostgreSQL says which generation is
+ * live: the engine itself goes on naming the former one until a swap is settled.
+ */
+export const standingElsewhere = (database: Database, readers: Readers): ReturnType<Keeping['checkpoints']> =>
+  Promise.all(
+    Object.entries(readers).map(async ([consumer, { generations }]) => {
+      const live = generations.at(await liveGeneration(database, consumer))
+      const positions = (await live.checkpoints(consumer)).map(({ position }) => position)
+      return { consumer, position: positions.reduce((most, each) => (each > most ? each : most), 0n), log: undefined }
+    }),
+  )
+
+const keepingElsewhere = (database: Database, engine: string, trail: LogTrail, readers: Readers): Keeping => ({
+  ...{ engine, trail },
   has: (consumer) => consumer in readers,
-  checkpoints: async () => {
-    const found: { consumer: string; position: bigint; log: undefined }[] = []
-    for (const [consumer, reader] of Object.entries(readers)) {
-      const positions = (await reader.checkpoints(consumer)).map(({ position }) => position)
-      const furthest = positions.reduce((most, each) => (each > most ? each : most), 0n)
-      found.push({ consumer, position: furthest, log: undefined })
-    }
-    return found
-  },
+  checkpoints: () => standingElsewhere(database, readers),
   projections: Object.keys(readers),
 })
 
@@ -55,11 +57,11 @@ export const composeLogGuard = (deps: {
   const { database, store, leaderboards, searchIndex } = engines
   const elsewhere: Keeping[] = []
   if (leaderboards.checkpoints && leaderboards.trail)
-    elsewhere.push(keepingElsewhere('Redis', leaderboards.trail, { leaderboards: leaderboards.checkpoints }))
+    elsewhere.push(keepingElsewhere(database, 'Redis', leaderboards.trail, { leaderboards: leaderboards.checkpoints }))
   if (searchIndex.checkpoints && searchIndex.trail) {
     const { products, orders } = searchIndex.checkpoints
     const readers = { product_search: products, order_search: orders }
-    elsewhere.push(keepingElsewhere('Elasticsearch', searchIndex.trail, readers))
+    elsewhere.push(keepingElsewhere(database, 'Elasticsearch', searchIndex.trail, readers))
   }
   const names = elsewhere.flatMap(({ projections }) => projections)
   return createLogGuard({

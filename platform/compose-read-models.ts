@@ -1,15 +1,12 @@
 import { auditLog, type LedgerEntry } from '../projections/audit.ts'
 import { createConsistencyWaiter } from '../projections/consistency.ts'
-import { leaderboards as leaderboardsProjection } from '../projections/leaderboards.ts'
-import { orderSearch } from '../projections/order-search.ts'
 import { createParkedEvents } from '../projections/parked-events.ts'
-import { productSearch } from '../projections/product-search.ts'
-import type { Projection } from '../projections/projection.ts'
 import { createProjector } from '../projections/projector.ts'
-import { postgresProjections } from '../projections/registry.ts'
+import type { StartThread } from '../projections/rebuild-threads.ts'
 import type { CheckpointReader } from './checkpointed-store.ts'
 import { systemClock } from './clock.ts'
 import type { Engines } from './compose-engines.ts'
+import { composeProjections } from './compose-projections.ts'
 import { composeRebuilds } from './compose-rebuilds.ts'
 import { composeVerifier } from './compose-verifier.ts'
 import type { Database } from './database.ts'
@@ -25,19 +22,16 @@ export const composeReadModels = (deps: {
   readonly vault: PersonalDataVault
   /** Writers that share the load of a rebuild. */
   readonly lanes: number
+  /** Loads in threads beside this one; default: here. */
+  readonly startThread: StartThread | undefined
   readonly logger: Logger
   readonly metrics: Metrics
   /** Streams that a projection may have parked events of before it stops. */
   readonly maxParkedStreams: number
 }) => {
-  const { engines, guard, vault, lanes, logger, metrics, maxParkedStreams } = deps
+  const { engines, guard, vault, lanes, startThread, logger, metrics, maxParkedStreams } = deps
   const { database, queries, store, feed, partitionOf, leaderboards, searchIndex } = engines
-  const projectionsOn = (on: Database, which: 'writing' | 'building'): readonly Projection[] => [
-    ...postgresProjections({ database: on, vault, forgetSearch: searchIndex[which].forget }),
-    leaderboardsProjection({ store: leaderboards[which] }),
-    productSearch({ index: searchIndex[which].products }),
-    orderSearch({ index: searchIndex[which].orders, vault }),
-  ]
+  const projectionsOn = (on: Database, which: 'writing' | 'building') => composeProjections(on, engines, vault, which)
   const projections = projectionsOn(database, 'writing')
   const elsewhere: Readonly<Record<string, CheckpointReader>> = {
     ...(leaderboards.checkpoints ? { leaderboards: leaderboards.checkpoints } : {}),
@@ -67,6 +61,7 @@ export const composeReadModels = (deps: {
       guard,
       projections: projectionsOn(engines.rebuilding, 'building'),
       lanes,
+      startThread,
       verifier,
       logger,
       metrics,

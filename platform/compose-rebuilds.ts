@@ -1,8 +1,10 @@
+import { rememberCounts } from '../projections/counted-types.ts'
 import type { Projection } from '../projections/projection.ts'
 import { rebuildFromZero } from '../projections/rebuild-from-zero.ts'
 import { createRebuildRecords } from '../projections/rebuild-records.ts'
 import { createRebuildService } from '../projections/rebuild-service.ts'
 import { rebuildStale } from '../projections/rebuild-stale.ts'
+import type { StartThread } from '../projections/rebuild-threads.ts'
 import { createRebuilder } from '../projections/rebuilder.ts'
 import type { Verifier } from '../projections/verify.ts'
 import { consumer as saga } from '../sagas/checkpoint.ts'
@@ -23,16 +25,19 @@ export const composeRebuilds = (deps: {
   readonly guard: LogGuard
   readonly projections: readonly Projection[]
   readonly lanes: number
+  /** Loads in threads beside this one; default: here. */
+  readonly startThread?: StartThread | undefined
   readonly verifier: Verifier
   readonly logger: Logger
   readonly metrics: Metrics
   /** Streams that a new generation may have parked events of before its rebuild fails. */
   readonly maxParkedStreams: number
 }) => {
-  const { engines, guard, projections, lanes, verifier, logger, metrics, maxParkedStreams } = deps
+  const { engines, guard, projections, lanes, startThread, verifier, logger, metrics, maxParkedStreams } = deps
   const { database, rebuilding, store, leases, feed } = engines
   const records = createRebuildRecords(database)
-  const common = { projections, store, records, database: rebuilding, logger }
+  const counting = { ...store, countTypes: rememberCounts({ store, database }) }
+  const common = { projections, store: counting, records, database: rebuilding, logger }
   const resets = {
     [saga]: async () => forgetSaga(database, await store.identity()),
     [kafkaConsumer]: () => createPutBackRecords(database).mend(kafkaConsumer),
@@ -67,6 +72,7 @@ export const composeRebuilds = (deps: {
         return `${differenceCount} differences; the first is ${first.key}${field} ${first.kind}`
       },
       metrics,
+      ...(startThread ? { startThread } : {}),
     }),
   }
 }

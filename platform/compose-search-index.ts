@@ -1,10 +1,10 @@
-import type { CheckpointReader } from './checkpointed-store.ts'
+import type { GenerationsReader } from './checkpointed-store.ts'
 import { type Connections, type Opening, type Pair, unlessAway } from './compose-opening.ts'
 import type { Database } from './database.ts'
 import { createPostgresSearchIndex } from './postgres-search-index.ts'
 import type { SearchIndex } from './search-index.ts'
 
-export type Search = Pair<SearchIndex, { readonly products: CheckpointReader; readonly orders: CheckpointReader }>
+export type Search = Pair<SearchIndex, { readonly products: GenerationsReader; readonly orders: GenerationsReader }>
 
 /** Search on the engine that the configuration chose. */
 export const openSearchIndex = async (

@@ -12,6 +12,7 @@ import { provideDatabase } from './compose-database.ts'
 import { openEngines } from './compose-engines.ts'
 import { composeLogGuard } from './compose-log-guard.ts'
 import { composeReadModels } from './compose-read-models.ts'
+import { rebuildThreads } from './compose-rebuild-threads.ts'
 import { composeSaga } from './compose-saga.ts'
 import type { Config, Role } from './config.ts'
 import { StartupError } from './failures.ts'
@@ -124,7 +125,8 @@ const compose = async ({
   })
   lifecycle.onStop('the snapshots', commands.settled)
   const { rebuildLanes: lanes, maxParkedStreams } = config
-  const readModels = composeReadModels({ engines, guard, vault, lanes, maxParkedStreams, logger, metrics })
+  const startThread = rebuildThreads({ config, url, partitions: feed.partitions })
+  const readModels = composeReadModels({ engines, guard, vault, lanes, startThread, maxParkedStreams, logger, metrics })
 
   const server = createHttpServer({ logger, metrics, trustedProxies: config.trustedProxies })
   const checks: Record<string, HealthCheck> = {

@@ -215,6 +215,9 @@ export const rolesOf = (config: Config, chosen: readonly Role[] = []): readonly 
   return chosen.length > 0 ? chosen : roles.filter((role) => role !== 'relay' || relays)
 }
 
+/** To PostgreSQL, of a process that rebuilds, beside the others. */
+export const rebuildConnections = 6
+
 /** Connections to PostgreSQL of a process with these roles, when ORDERLOG_DATABASE_CONNECTIONS does not say. */
 export const connectionsFor = (chosen: readonly Role[]): number => {
   if (chosen.length > 1) return 20

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { copyIn, copyOut } from './copy.ts'
+import { type CopiedOut, copyIn, copyOut } from './copy.ts'
 import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 
@@ -20,9 +20,9 @@ export interface Transaction extends Queryable {
   /**
    * Sends rows to a `COPY ... FROM STDIN`. Only there within a transaction.
    *
-   * @param lines in the text format of COPY
+   * @param pieces in the format that the statement says
    */
-  copy?(statement: string, lines: string): Promise<void>
+  copy?(statement: string, pieces: AsyncIterable<Buffer>): Promise<void>
 }
 
 export interface Database extends Transaction {
@@ -36,8 +36,12 @@ export interface Database extends Transaction {
     work: (transaction: Transaction) => Promise<Result>,
     options?: { readonly statementTimeoutMs?: number },
   ): Promise<Result>
-  /** What a `COPY ... TO STDOUT` sends, whole: many rows at a fraction of the cost of a query. */
-  copyOut(statement: string): Promise<Buffer>
+  /**
+   * What a `COPY ... TO STDOUT` sends: many rows at a fraction of the cost of a query.
+   *
+   * @param maxBytes the rows end with the one that takes them beyond so many; a connection is spent when there were others
+   */
+  copyOut(statement: string, maxBytes: number): Promise<CopiedOut>
   /**
    * A connection of one's own, outside the pool: for LISTEN and for session locks. The caller ends it.
    *
@@ -231,8 +235,8 @@ export const openDatabase = (
     client.on('error', onError)
     try {
       await translated(client.query(longer === undefined ? 'begin' : `begin; set local statement_timeout = ${longer}`))
-      const copy = (statement: string, lines: string) =>
-        translated(copyIn(client, statement, lines, givenUpAfter(longer ?? statementTimeoutMs)))
+      const copy = (statement: string, pieces: AsyncIterable<Buffer>) =>
+        translated(copyIn(client, statement, pieces, givenUpAfter(longer ?? statementTimeoutMs)))
       const result = await work({ ...over(client, longer), copy })
       const { command } = await translated(client.query('commit'))
       // So the server answers, without an error, when a statement had failed and `work` went on as if it had not.
@@ -259,11 +263,15 @@ export const openDatabase = (
     ...over(pool),
     pool,
     transaction,
-    copyOut: async (statement) => {
+    copyOut: async (statement, maxBytes) => {
       const client = await translated(pool.connect())
-      let broken: Error | undefined
+      let broken: Error | boolean = false
       try {
-        return await translated(copyOut(client, statement, givenUpAfter(statementTimeoutMs)))
+        const copied = await translated(
+          copyOut(client, statement, { withinMs: givenUpAfter(statementTimeoutMs), maxBytes }),
+        )
+        broken = !copied.whole
+        return copied
       } catch (error) {
         if (hangs(error)) broken = error
         throw error

@@ -9,7 +9,7 @@ import type { Database } from './database.ts'
 import { movePlace, readPlace, readPlaces } from './elasticsearch-checkpoints.ts'
 import { type Elasticsearch, IndexMissing } from './elasticsearch-client.ts'
 import { createElasticsearchGenerationEngine } from './elasticsearch-generation-engine.ts'
-import { createIndices, type IndexShape, newestOf, servedOf, writesOf } from './elasticsearch-generations.ts'
+import { createIndices, type IndexShape, indexOf, newestOf, servedOf, writesOf } from './elasticsearch-generations.ts'
 import { createEngineGenerations } from './engine-generations.ts'
 import type { Logger } from './logging.ts'
 import { isSealed } from './partitioning.ts'
@@ -33,9 +33,13 @@ export interface ElasticsearchCollection<Batch extends StoreBatch, Store>
 }
 
 /** A collection with its documents and searches, of the live generation or another one. */
-export type ElasticsearchSearch<Document, Batch extends StoreBatch, Query> = SearchCollection<Document, Batch, Query> &
-  CheckpointReader &
-  Buildable & { intact(): Promise<boolean> }
+export interface ElasticsearchSearch<Document, Batch extends StoreBatch, Query>
+  extends SearchCollection<Document, Batch, Query>,
+    CheckpointReader,
+    Buildable {
+  intact(): Promise<boolean>
+  readonly generations: StoreGenerations<ElasticsearchSearch<Document, Batch, Query>>
+}
 
 /** What a batch did: nothing, or wrote documents that searches see already (`searchable`) or will see (`written`). */
 export type Effect = 'nothing' | 'written' | 'searchable'
@@ -91,7 +95,7 @@ export const createElasticsearchCollection = <
 
   const target = async (): Promise<string> => {
     if (fixed === undefined) return alias
-    const index = prepared?.index ?? newestOf(await indices.look(), fixed)?.name
+    const index = prepared?.index ?? indexOf(await indices.look(), fixed)?.name
     if (index === undefined) throw new IndexMissing()
     return index
   }
@@ -201,12 +205,20 @@ export const createElasticsearchCollection = <
       prepared = { generation, index: await begin(generation, record, { evenWhenServed: true }) }
     },
     checkpoints: async (consumer) => {
-      const index = await target()
-      // Sealed: the partitions have gone on from there.
-      const places = (await readPlaces(engine, index, consumer)).filter(({ position }) => !isSealed(BigInt(position)))
-      // Read before the refresh: all that was written up to them is then visible.
-      if (places.some((place) => !place.searchable)) await refresh(index)
-      return places.map(({ partition, position, updatedAt }) => ({ partition, position: BigInt(position), updatedAt }))
+      try {
+        const index = await target()
+        // Sealed: the partitions have gone on from there.
+        const places = (await readPlaces(engine, index, consumer)).filter(({ position }) => !isSealed(BigInt(position)))
+        // Read before the refresh: all that was written up to them is then visible.
+        if (places.some((place) => !place.searchable)) await refresh(index)
+        return places.map(({ partition, position, updatedAt }) => ({
+          ...{ partition, updatedAt },
+          position: BigInt(position),
+        }))
+      } catch (error) {
+        if (error instanceof IndexMissing) return []
+        throw error
+      }
     },
     // Deleted, replaced by who rebuilds it elsewhere, or held for a swap.
     intact: async () => {

@@ -1,6 +1,13 @@
 import { placeCheckpoints } from './elasticsearch-checkpoints.ts'
 import type { Elasticsearch } from './elasticsearch-client.ts'
-import { type GenerationIndex, type Indices, newestOf, servedOf, writesOf } from './elasticsearch-generations.ts'
+import {
+  type GenerationIndex,
+  type Indices,
+  indexOf,
+  newestOf,
+  servedOf,
+  writesOf,
+} from './elasticsearch-generations.ts'
 import type { GenerationEngine } from './engine-generations.ts'
 import { EngineUnavailable } from './failures.ts'
 
@@ -30,9 +37,7 @@ export const createElasticsearchGenerationEngine = (deps: {
       return served?.generation === generation && served.writable
     },
     settle: async (generation) => {
-      const all = await indices.look()
-      const served = servedOf(all)
-      const index = served?.generation === generation ? served : newestOf(all, generation)
+      const index = indexOf(await indices.look(), generation)
       // Lost: it is made anew by who writes it.
       if (index && !(index.served && index.writable)) await indices.serve(index.name)
     },

@@ -67,6 +67,12 @@ export const servedOf = (indices: readonly GenerationIndex[]): GenerationIndex |
   return served[0]
 }
 
+/** Of a generation: the index that is served, or the newest. One that was made and never served may lie beside it. */
+export const indexOf = (indices: readonly GenerationIndex[], generation: number): GenerationIndex | undefined => {
+  const served = servedOf(indices)
+  return served?.generation === generation ? served : newestOf(indices, generation)
+}
+
 /** @param alias `orderlog-orders-v1` */
 export const createIndices = (engine: Elasticsearch, alias: string, shape: IndexShape): Indices => {
   const numbered = new RegExp(`^${alias.replace(/[.]/g, '\\.')}-g(\\d+)(?:-(\\d+))?$`)

@@ -41,6 +41,15 @@ describe.skipIf(!elasticsearchUrl)(`indices of Elasticsearch (${skippedWithoutEl
     expect(await test.index.orders.applyBatch(batch(0n, 1n, 1))).toBe('applied')
   })
 
+  it('say where their generation stands by the one that is served, not by what was made and never served', async () => {
+    const { orders } = test.index
+    expect(await orders.applyBatch(batch(0n, 5n, 1))).toBe('applied')
+    const index = `${test.prefix}-orders-v1-g1-2`
+    await test.engine.write((client, options) => client.indices.create({ index }, options))
+    expect(await orders.generations.at(1).checkpoints(consumer)).toMatchObject([{ partition: 0, position: 5n }])
+    expect(await orders.generations.at(2).checkpoints(consumer)).toEqual([])
+  })
+
   it('are one, however many prepare and reset at the same time', async () => {
     await deleteIndices(test.engine, test.prefix)
     const others = Array.from({ length: 5 }, () => test.through(elasticsearchUrl))

@@ -18,6 +18,7 @@ describe.skipIf(!elasticsearchUrl)(`on a real Elasticsearch (${skippedWithoutEla
         return { index: seen, lose: () => void engine.close() }
       },
       checkpoints: (of, name) => index[of].checkpoints(name),
+      readers: index,
       close: async () => {
         for (const end of opened) await end()
         await close()

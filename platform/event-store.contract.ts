@@ -419,6 +419,8 @@ export const describeEventStore = (
         expect((await store.countTypes(middle)).get(type)).toBe(known + 3n)
         expect((await store.countTypes(await store.head())).get(type)).toBe(known + 5n)
         expect((await store.countTypes(0n)).size).toBe(0)
+        expect((await store.countTypes(await store.head(), middle)).get(type)).toBe(2n)
+        expect((await store.countTypes(middle, middle)).size).toBe(0)
       })
 
       test('64 writers and a follower: nothing skipped, nothing twice, in order', async () => {

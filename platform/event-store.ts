@@ -1,4 +1,5 @@
 import type { NewEvent, StoredEvent, StoredFact } from '../schemas/envelope.ts'
+import type { StreamShare } from './stream-share.ts'
 
 /**
  * What the writer believes about the stream: its last revision, that it does not exist (`none`), or nothing (`any`).
@@ -53,10 +54,19 @@ export interface ReadAllOptions {
   readonly limit: number
   /** Only these stored names; default every one. */
   readonly types?: readonly string[]
+  /** With `types`: not beyond this position, which the log is known to have. */
+  readonly upTo?: bigint
   /** Whether the page should have its `json`. */
   readonly withJson?: boolean
   /** Whether much of the log will be read: then an engine may take a way that costs more a page and less an event. */
   readonly bulk?: boolean
+  /**
+   * With `bulk`: nobody will look at the metadata of an event, at its id, or at when it was recorded, and an engine may leave
+   * them out. To look at the metadata all the same throws; id and time are then none.
+   */
+  readonly withoutMetadata?: boolean
+  /** With `bulk` and `types`, of a log that `splits`: only events of these streams. */
+  readonly share?: StreamShare
 }
 
 /** Data and metadata of an event as the log holds them: JSON without a line break. */
@@ -107,14 +117,19 @@ export interface EventStore {
    * searched from the beginning of the log.
    */
   readonly seeks: boolean
+  /** Whether `readAll` can leave out streams that are not in a share, so that several readers each have a part to read. */
+  readonly splits: boolean
   /**
    * Catch-up, then live, pulled by the consumer. Ends when the signal aborts; survives engine failures by itself.
    *
    * @throws LogWentBack when the log is found to be older than what was handed out
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogPage>
-  /** How many events of each stored name there are up to a position (inclusive). Reads through the log, more or less. */
-  countTypes(upTo: bigint): Promise<ReadonlyMap<string, bigint>>
+  /**
+   * How many events of each stored name there are up to a position (inclusive), and after another one, default 0n. Reads
+   * through that part of the log, more or less.
+   */
+  countTypes(upTo: bigint, after?: bigint): Promise<ReadonlyMap<string, bigint>>
   /** The position of the last event, 0n for an empty log. */
   head(): Promise<bigint>
   /** The last event, and where it lies; undefined for an empty log. */

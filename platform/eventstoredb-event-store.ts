@@ -68,9 +68,10 @@ export const openEventStoreDbEventStore = (options: EventStoreDbOptions): EventS
   return {
     ...reads,
     seeks: false,
+    splits: false,
     append: metrics ? measured : append,
     identity,
-    countTypes: (upTo) => countTypesByReading(reads.readAll, upTo),
+    countTypes: (upTo, after) => countTypesByReading(reads.readAll, upTo, after),
     subscribe: (subscription) =>
       subscribeToLog(
         { client, readAll: reads.readAll, withinLog, logger, idleMs: options.idleMs ?? 1_000 },

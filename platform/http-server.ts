@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { validate as isUuid, v7 as uuidv7 } from 'uuid'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import { CommandRejected, type ErrorCode, problemOf } from '../schemas/errors.ts'
 import { type ValidationProblem, validate, validateQuery } from '../schemas/validation.ts'
 import { EngineUnavailable } from './failures.ts'

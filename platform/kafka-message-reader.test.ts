@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { newEvent } from '../test/support/new-event.ts'
 import { LogWentBack } from './failures.ts'
 import { encodeEventMessage } from './kafka-message.ts'

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { createMemoryEventStore } from '../test/support/memory-event-store.ts'
 import { newEvents, newStream } from '../test/support/new-event.ts'
 import type { EventStore } from './event-store.ts'

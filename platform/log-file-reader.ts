@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
-import { UndecodableEvent, validateFact } from '../schemas/codec.ts'
+import { validateFact } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { LogFileEvent, LogFileFooter, LogFileHeader } from '../schemas/log-file.ts'
 import { validate } from '../schemas/validation.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../test/support/postgres.ts'
 import { createPersonalDataVault, type PersonalDataVault } from './personal-data.ts'
 
@@ -48,6 +48,34 @@ describe('the vault', () => {
     await vault.destroy(await vault.keysOf(one))
     await vault.destroy([sealed[0]?.keyId ?? ''])
     expect(await vault.open(sealed)).toEqual([null, personal])
+  })
+
+  it('opens early by keys that it has kept, for as long as it does not know them destroyed', async () => {
+    const [one, other] = [customer(), customer()]
+    const sealed = [await vault.seal(one, personal), await vault.seal(other, personal)]
+    expect(await vault.openEarly(sealed)).toEqual([personal, personal])
+    // By another process, of which this one is not told.
+    await createPersonalDataVault(test.database).destroy(await vault.keysOf(one))
+    expect(await vault.openEarly(sealed)).toEqual([personal, personal])
+    expect(await vault.open(sealed)).toEqual([null, personal])
+    expect(await vault.gone(sealed.map(({ keyId }) => keyId))).toEqual(new Set([sealed[0]?.keyId]))
+    await vault.destroy(await vault.keysOf(other))
+    expect((await vault.openEarly(sealed))[1]).toBeNull()
+  })
+
+  it('keeps no key for longer than a moment', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const own = createPersonalDataVault(test.database)
+      const sealed = [await vault.seal(customer(), personal)]
+      await own.openEarly(sealed)
+      await vault.destroy(sealed.map(({ keyId }) => keyId))
+      expect(await own.openEarly(sealed)).toEqual([personal])
+      vi.advanceTimersByTime(10_000)
+      expect(await own.openEarly(sealed)).toEqual([null])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('tells which keys are gone', async () => {

@@ -16,6 +16,11 @@ export interface PersonalDataVault {
    * @throws Error when something was tampered with
    */
   open(sealed: readonly Sealed[]): Promise<(PersonalData | null)[]>
+  /**
+   * The same by keys as they were up to ten seconds ago, which may have been destroyed since: only for those who will ask
+   * for them once more.
+   */
+  openEarly(sealed: readonly Sealed[]): Promise<(PersonalData | null)[]>
   /** Which of these keys do not exist now. */
   gone(keyIds: readonly string[]): Promise<ReadonlySet<string>>
   /** Ids of the keys that exist now. */
@@ -56,6 +61,12 @@ const goneStatement: Statement = {
 /** Binds the ciphertext to its customer and key: moved to another order's customer, it does not open. */
 const boundTo = ({ customer_id, key_id }: Row): Buffer => Buffer.from(`${customer_id}\n${key_id}`)
 
+/** What opens what was sealed under a key. */
+interface Key {
+  readonly key: Buffer
+  readonly aad: Buffer
+}
+
 const encrypt = (row: Row, personal: PersonalData): Sealed => {
   const iv = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', row.key, iv).setAAD(boundTo(row))
@@ -68,12 +79,40 @@ const encrypt = (row: Row, personal: PersonalData): Sealed => {
   }
 }
 
-const decrypt = (row: Row, sealed: Sealed): PersonalData => {
-  const decipher = createDecipheriv('aes-256-gcm', row.key, Buffer.from(sealed.iv, 'base64'), { authTagLength: 16 })
-    .setAAD(boundTo(row))
+const decrypt = ({ key, aad }: Key, sealed: Sealed): PersonalData => {
+  const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.iv, 'base64'), { authTagLength: 16 })
+    .setAAD(aad)
     .setAuthTag(Buffer.from(sealed.tag, 'base64'))
-  const text = Buffer.concat([decipher.update(Buffer.from(sealed.ciphertext, 'base64')), decipher.final()])
+  // All of it comes at once in this mode; what is left to the end is the verdict on its tag.
+  const text = decipher.update(Buffer.from(sealed.ciphertext, 'base64'))
+  decipher.final()
   return JSON.parse(text.toString('utf8')) as PersonalData
+}
+
+/** How long a key is kept that may have been destroyed meanwhile, milliseconds. */
+const keptForMs = 10_000
+const maxKeptKeys = 10_000
+
+/** Keys for a moment: none outlives it, whether or not anybody asks again. */
+const createKeptKeys = () => {
+  const kept = new Map<string, Key>()
+  let clearing: NodeJS.Timeout | undefined
+  const clear = (): void => {
+    clearTimeout(clearing)
+    clearing = undefined
+    kept.clear()
+  }
+  return {
+    get: (keyId: string) => kept.get(keyId),
+    keep: (found: ReadonlyMap<string, Key>) => {
+      if (kept.size + found.size > maxKeptKeys) clear()
+      for (const [keyId, key] of found) kept.set(keyId, key)
+      clearing ??= setTimeout(clear, keptForMs).unref()
+    },
+    forget: (keyIds: readonly string[]) => {
+      for (const keyId of keyIds) kept.delete(keyId)
+    },
+  }
 }
 
 export const createPersonalDataVault = (database: Database): PersonalDataVault => {
@@ -89,6 +128,17 @@ export const createPersonalDataVault = (database: Database): PersonalDataVault =
       return customerIds.map((customerId) => byCustomer.get(customerId))
     },
   })
+  const keysOfIds = async (keyIds: readonly string[]): Promise<Map<string, Key>> => {
+    if (keyIds.length === 0) return new Map()
+    const rows = await database.execute<Row>(openStatement, [keyIds])
+    return new Map(rows.map((row) => [row.key_id, { key: row.key, aad: boundTo(row) }]))
+  }
+  const kept = createKeptKeys()
+  const openWith = (sealed: readonly Sealed[], keyOf: (keyId: string) => Key | undefined): (PersonalData | null)[] =>
+    sealed.map((one) => {
+      const key = keyOf(one.keyId)
+      return key ? decrypt(key, one) : null
+    })
   return {
     seal: async (customerId, personal) => {
       // A key that another process commits during the statement is seen by neither half of it, but by the next.
@@ -97,14 +147,15 @@ export const createPersonalDataVault = (database: Database): PersonalDataVault =
       return encrypt(row, personal)
     },
     open: async (sealed) => {
-      if (sealed.length === 0) return []
-      const ids = [...new Set(sealed.map(({ keyId }) => keyId))]
-      const rows = await database.execute<Row>(openStatement, [ids])
-      const byId = new Map(rows.map((row) => [row.key_id, row]))
-      return sealed.map((one) => {
-        const row = byId.get(one.keyId)
-        return row ? decrypt(row, one) : null
-      })
+      const keys = await keysOfIds([...new Set(sealed.map(({ keyId }) => keyId))])
+      return openWith(sealed, (keyId) => keys.get(keyId))
+    },
+    openEarly: async (sealed) => {
+      const keys = new Map<string, Key | undefined>()
+      for (const { keyId } of sealed) keys.set(keyId, kept.get(keyId))
+      const found = await keysOfIds([...keys].flatMap(([keyId, key]) => (key ? [] : [keyId])))
+      kept.keep(found)
+      return openWith(sealed, (keyId) => keys.get(keyId) ?? found.get(keyId))
     },
     gone: async (keyIds) => {
       if (keyIds.length === 0) return new Set()
@@ -119,6 +170,7 @@ export const createPersonalDataVault = (database: Database): PersonalDataVault =
       return rows.map((row) => row.key_id)
     },
     destroy: async (keyIds) => {
+      kept.forget(keyIds)
       await database.query('delete from log.customer_keys where key_id = any ($1::uuid[])', [keyIds])
     },
   }

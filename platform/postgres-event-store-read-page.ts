@@ -1,6 +1,4 @@
-import pg from 'pg'
 import type { EventMetadata, StoredEvent } from '../schemas/envelope.ts'
-import { fieldsOf } from './copy.ts'
 import type { Database, Statement } from './database.ts'
 import type { EventJson } from './event-store.ts'
 
@@ -57,7 +55,7 @@ interface Row {
 let lastTime = ''
 let lastIso = ''
 /** Events that were appended together share their time, so the last answer is kept. */
-const toIso = (time: string): string => {
+export const toIso = (time: string): string => {
   if (time === lastTime) return lastIso
   lastIso = new Date(Number(time)).toISOString()
   lastTime = time
@@ -66,7 +64,7 @@ const toIso = (time: string): string => {
 
 /** There are few names and many events: with one text for each, whoever looks one up afterwards finds it at once. */
 const names = new Map<string, string>()
-const nameOf = (type: string): string => {
+export const nameOf = (type: string): string => {
   const known = names.get(type)
   if (known !== undefined) return known
   // Names are chosen by code; a log in which they are not must not fill the memory.
@@ -132,46 +130,6 @@ const toJson = (row: Row, count: number): EventJson[] | undefined => {
   return data.map((text, index) => ({ data: text, metadata: metadata[index] ?? '' }))
 }
 
-/** A page as the rows of a COPY: no plan is kept for it, but each event costs PostgreSQL little more than half. */
-const bulkStatement = (condition: string, limit: number): string => `
-  copy (
-    select position, stream, revision, id, type, (date_part('epoch', recorded_at) * 1000)::bigint, data, metadata
-    from (
-      select e.*, sum(size) over (order by position rows unbounded preceding) as upto
-      from (
-        select *, octet_length(data::text) + octet_length(metadata::text) as size
-        from log.events where ${condition} order by position limit ${limit}
-      ) e
-    ) e
-    where upto - size < ${maxPageBytes} order by position
-  ) to stdout`
-
-const readBulk = async (
-  database: Pick<Database, 'copyOut'>,
-  condition: string,
-  limit: number,
-  withJson: boolean | undefined,
-): Promise<Found> => {
-  const sent = await database.copyOut(bulkStatement(condition, limit))
-  const rows = fieldsOf(sent)
-  const column = (index: number): string[] => rows.map((fields) => fields[index] ?? '')
-  const [data, metadata] = [column(6), column(7)]
-  const events = toEvents({
-    positions: column(0),
-    streams: column(1),
-    revisions: column(2),
-    ids: column(3),
-    types: column(4),
-    times: column(5),
-    data: data.join(','),
-    metadata: metadata.join(','),
-  })
-  const whole = withJson && ![...data, ...metadata].some((text) => text.includes('\n'))
-  const json = whole ? data.map((text, index) => ({ data: text, metadata: metadata[index] ?? '' })) : undefined
-  // It is more than data and metadata: a page that ended because of them is never taken for one that is not full.
-  return { events, json, full: events.length === limit || sent.length >= maxPageBytes }
-}
-
 /** What was found, and whether there may be more of it: the page is full, of events or of bytes. */
 export interface Found {
   readonly events: readonly StoredEvent[]
@@ -185,17 +143,11 @@ export const readPage = async (
   after: bigint,
   limit: number,
   options: {
-    readonly only?: { readonly upTo: bigint; readonly types: readonly string[] }
+    readonly only?: { readonly upTo: bigint; readonly types: readonly string[] } | undefined
     readonly withJson?: boolean | undefined
-    readonly bulk?: boolean | undefined
   } = {},
 ): Promise<Found> => {
-  const { only, withJson, bulk } = options
-  if (bulk) {
-    const types = only?.types.map((type) => pg.escapeLiteral(type)).join(', ')
-    const filter = only ? ` and position <= ${only.upTo} and type = any (array[${types}]::text[])` : ''
-    return readBulk(database, `position > ${after}${filter}`, limit, withJson)
-  }
+  const { only, withJson } = options
   const [row] = await (only
     ? database.execute<Row>(filteredPageStatement, [after, limit, only.upTo, only.types])
     : database.execute<Row>(pageStatement, [after, limit]))

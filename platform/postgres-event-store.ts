@@ -46,6 +46,7 @@ export const openPostgresEventStore = (deps: {
     append: metrics ? measured : append,
     ...reads,
     seeks: true,
+    splits: true,
     subscribe: (options) =>
       subscribeToLog({ store: reads, hints, logger: deps.logger, pollMs: deps.pollMs ?? 250 }, options),
     close: hints.close,

@@ -81,7 +81,7 @@ export const createPostgresOrderSearch = (
       await createTrigramExtension(transaction)
       await transaction.query(ddl(schema).tables)
     },
-    complete: async (transaction, schema) => void (await transaction.query(ddl(schema).indexes)),
+    indexes: (schema) => ddl(schema).indexes,
   })
   const { schema } = tables
 

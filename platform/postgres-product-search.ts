@@ -71,7 +71,7 @@ export const createPostgresProductSearch = (
       await createTrigramExtension(transaction)
       await transaction.query(ddl(schema).tables)
     },
-    complete: async (transaction, schema) => void (await transaction.query(ddl(schema).indexes)),
+    indexes: (schema) => ddl(schema).indexes,
   })
   const { schema } = tables
 

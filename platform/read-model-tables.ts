@@ -9,6 +9,11 @@ const creationLock = 7310577
 /** Dropping and creating tables waits for those who use them, and for other processes that do the same. */
 const patient = { statementTimeoutMs: 10 * 60_000 }
 
+/** An index of a large table takes its time, and nobody waits for it. */
+const unhurried = { statementTimeoutMs: 60 * 60_000 }
+/** Building them side by side takes less than PostgreSQL's own workers at one after the other. */
+const indexesAtOnce = 2
+
 /**
  * The generation of the live tables. While the read model was in another engine it may have been rebuilt there: what its
  * checkpoints here say still holds for the tables here.
@@ -36,16 +41,16 @@ export interface ReadModelTables extends Omit<CheckpointedStore<StoreBatch>, 'ap
  * @param options.name of the projection, which is also the schema of its live generation
  * @param options.generation default: the live one
  * @param options.create creates the schema and its tables, which do not exist
- * @param options.complete creates what is cheaper to make after a bulk load; harmless when repeated
+ * @param options.indexes statements that create what is cheaper to make after a bulk load; harmless when repeated
  */
 export const createReadModelTables = (options: {
   readonly database: Database
   readonly name: string
   readonly generation?: number | undefined
   readonly create: (transaction: Queryable, schema: string) => Promise<void>
-  readonly complete?: (transaction: Queryable, schema: string) => Promise<void>
+  readonly indexes?: (schema: string) => readonly string[]
 }): ReadModelTables => {
-  const { database, name, generation, create, complete } = options
+  const { database, name, generation, create, indexes = () => [] } = options
   const schema = generation === undefined ? name : schemaOfGeneration(name, generation)
   const consumerOf = (consumer: string): string =>
     generation === undefined ? consumer : consumerOfGeneration(consumer, generation)
@@ -58,7 +63,7 @@ export const createReadModelTables = (options: {
   const createWhole = async (transaction: Queryable): Promise<void> => {
     await create(transaction, schema)
     // Somebody waits for the live one, and it begins empty.
-    if (generation === undefined) await complete?.(transaction, schema)
+    if (generation === undefined) for (const statement of indexes(schema)) await transaction.query(statement)
   }
   return {
     schema,
@@ -73,7 +78,27 @@ export const createReadModelTables = (options: {
         prepared = { logIdentity, generation: generation ?? (await generationHere(transaction, name)) }
       }, patient),
     complete: async () => {
-      await database.transaction(async (transaction) => complete?.(transaction, schema), patient)
+      const statements = indexes(schema)
+      const left = statements.values()
+      let failed = false
+      const build = async (): Promise<void> => {
+        for (const statement of left) {
+          if (failed) return
+          await database
+            .transaction(async (transaction) => {
+              // A process that died may have left somebody who still builds it.
+              await transaction.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [statement])
+              if (statements.length > 1) await transaction.query('set local max_parallel_maintenance_workers = 0')
+              await transaction.query(statement)
+            }, unhurried)
+            .catch((error: unknown) => {
+              failed = true
+              throw error
+            })
+        }
+      }
+      const builds = await Promise.allSettled(Array.from({ length: indexesAtOnce }, build))
+      for (const outcome of builds) if (outcome.status === 'rejected') throw outcome.reason
     },
     settle: (consumer, partitions) =>
       database.transaction(async (transaction) => {

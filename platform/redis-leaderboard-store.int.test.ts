@@ -54,6 +54,7 @@ describe.skipIf(url === '')(`Redis${url ? '' : ' (left out: ORDERLOG_TEST_REDIS_
       store,
       other,
       checkpoints: () => store.checkpoints('leaderboards'),
+      reader: store,
       close: async () => {
         const redis = openRedis({ url, logger })
         await dropKeys(redis, namespace)

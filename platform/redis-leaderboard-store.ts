@@ -1,4 +1,4 @@
-import type { Buildable, CheckpointReader } from './checkpointed-store.ts'
+import type { Buildable, GenerationsReader } from './checkpointed-store.ts'
 import type { Clock } from './clock.ts'
 import type { Database } from './database.ts'
 import { createEngineGenerations, type EngineGenerations } from './engine-generations.ts'
@@ -22,7 +22,7 @@ export interface RedisLeaderboardOptions {
 }
 
 export type RedisLeaderboardStore = LeaderboardStore &
-  CheckpointReader &
+  GenerationsReader &
   Required<Pick<LeaderboardStore, 'intact' | 'skipped'>>
 
 /**

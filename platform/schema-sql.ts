@@ -11,10 +11,17 @@ export const sqlBeside = (module: string, file: string, schema: string): string 
   return readFileSync(new URL(file, module), 'utf8').replaceAll('{schema}', schema)
 }
 
-/** What follows the line `-- Indexes` is cheaper to make after a bulk load. */
-export const splitDdl = (ddl: string): { readonly tables: string; readonly indexes: string } => {
+/** The tables of a read model, and apart from them the indexes, which are cheaper to build after a bulk load. */
+export interface Ddl {
+  readonly tables: string
+  /** A statement each, harmless when repeated. */
+  readonly indexes: readonly string[]
+}
+
+/** What follows the line `-- Indexes` are the indexes, each on a line of its own. */
+export const splitDdl = (ddl: string): Ddl => {
   const [tables = '', indexes = ''] = ddl.split(/^-- Indexes$/m)
-  return { tables, indexes }
+  return { tables, indexes: indexes.split('\n').filter((line) => line.trim() !== '') }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { orderDocument } from '../test/support/search-orders.ts'
+import type { GenerationsReader } from './checkpointed-store.ts'
 import type { Database, Queryable } from './database.ts'
 import type { OrderBatch, OrderSearch, ProductBatch, ProductSearch, SearchIndex } from './search-index.ts'
 import { describeStoreGenerations } from './store-generations.contract.ts'
@@ -14,6 +15,7 @@ export interface OpenedSearchGenerations {
     of: 'products' | 'orders',
     name: string,
   ): Promise<readonly { readonly partition: number; readonly position: bigint }[]>
+  readonly readers?: Readonly<Record<'products' | 'orders', GenerationsReader>>
   close(): Promise<void>
 }
 
@@ -27,7 +29,7 @@ const numbers = (texts: Iterable<string>): number[] => [...texts].map(Number).so
 /** What every search index must do with its generations. */
 export const describeSearchGenerations = (engine: string, open: () => Promise<OpenedSearchGenerations>): void => {
   describeStoreGenerations<ProductBatch, ProductSearch>(`products in ${engine}`, async () => {
-    const { index, other, checkpoints, ...opened } = await open()
+    const { index, other, checkpoints, readers, ...opened } = await open()
     return {
       ...opened,
       name: 'product_search',
@@ -40,11 +42,12 @@ export const describeSearchGenerations = (engine: string, open: () => Promise<Op
       shown: async (store) =>
         numbers((await store.search({ q: 'gramophone', limit: 100 })).map(({ id }) => id.slice('SKU-'.length))),
       checkpoints: () => checkpoints('products', 'product_search'),
+      ...(readers ? { reader: readers.products } : {}),
     }
   })
 
   describeStoreGenerations<OrderBatch, OrderSearch>(`orders in ${engine}`, async () => {
-    const { index, other, checkpoints, ...opened } = await open()
+    const { index, other, checkpoints, readers, ...opened } = await open()
     return {
       ...opened,
       name: 'order_search',
@@ -62,6 +65,7 @@ export const describeSearchGenerations = (engine: string, open: () => Promise<Op
         return numbers(hits.map(({ id }) => id.slice(0, 8)))
       },
       checkpoints: () => checkpoints('orders', 'order_search'),
+      ...(readers ? { reader: readers.orders } : {}),
     }
   })
 

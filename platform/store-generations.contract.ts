@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Buildable, CheckpointedStore, StoreBatch, StoreGenerations, Swap } from './checkpointed-store.ts'
+import type {
+  Buildable,
+  CheckpointedStore,
+  GenerationsReader,
+  StoreBatch,
+  StoreGenerations,
+  Swap,
+} from './checkpointed-store.ts'
+import { standingElsewhere } from './compose-log-guard.ts'
 import type { Database } from './database.ts'
 import { EngineUnavailable } from './failures.ts'
 import { seal } from './partitioning.ts'
@@ -22,6 +30,8 @@ export interface GenerationsSubject<Batch extends StoreBatch, Store> {
   shown(store: Store): Promise<number[]>
   /** How far who waits for a consistency token believes the partitions to be. */
   checkpoints(): Promise<readonly { readonly partition: number; readonly position: bigint }[]>
+  /** Of an engine that knows no transaction with PostgreSQL. */
+  readonly reader?: GenerationsReader
   close(): Promise<void>
 }
 
@@ -103,6 +113,16 @@ export const describeStoreGenerations = <Batch extends StoreBatch, Store extends
       await resumed.complete()
       await resumed.complete()
       expect(await subject.shown(resumed)).toEqual([1, 2, 3])
+    })
+
+    it('are completed although somebody who died is still at it', async () => {
+      const building = [store, subject.other().store].map((each) => each.generations.at(2))
+      for (const each of building) await each.prepare(identity)
+      const [built] = building
+      if (!built) throw new Error('there is none')
+      await writeLog(built, 0, 3)
+      await Promise.all(building.map((each) => each.complete()))
+      expect(await subject.shown(built)).toEqual([1, 2, 3])
     })
 
     it('take book-keeping, and what was skipped and comes late, while they are built', async () => {
@@ -273,6 +293,7 @@ export const describeStoreGenerations = <Batch extends StoreBatch, Store extends
     })
 
     it('are swapped when who swaps them dies right after that was decided', async () => {
+      expect(await subject.shown(store)).toEqual([1, 2, 3])
       await build(2, 2)
       const swapper = subject.other()
       const change = becomes(2, { reach: async () => 2n })
@@ -281,6 +302,11 @@ export const describeStoreGenerations = <Batch extends StoreBatch, Store extends
         swapper.lose()
       }
       await swapper.store.generations.swap({ ...change, record }).catch(nothing)
+      // Where the former one stands may lie beyond a log that was put back: nobody must be told that it is the live one.
+      if (subject.reader) {
+        const [standing] = await standingElsewhere(subject.database, { [subject.name]: subject.reader })
+        expect(standing?.position).toBe(2n)
+      }
       const writer = subject.other().store
       await writer.prepare(identity)
       expect((await writer.checkpoint(subject.name, 0)).position).toBe(2n)

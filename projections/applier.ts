@@ -2,7 +2,7 @@ import type { Database, Queryable } from '../platform/database.ts'
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { Logger } from '../platform/logging.ts'
 import { pause } from '../platform/pause.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import { loadDecisions, noDecisions, noteHonoured } from './decisions.ts'
 import { type Failure, loadParkedStreams, ParkedStreamsChanged, parkBehind, parkFailed } from './parking.ts'
@@ -25,6 +25,9 @@ export class NewerCodeNeeded extends Error {
     this.position = position
   }
 }
+
+/** Names of streams, and how many there are. */
+export type ParkedStreams = Pick<Set<string>, 'add' | 'delete' | 'size'>
 
 /** Events of one partition, the checkpoint before and after them. */
 interface Stretch {
@@ -75,12 +78,15 @@ export const createApplier = (deps: {
   readonly onStep: (partition: number, position: bigint) => void
   /** Told the reason when it begins to wait, and undefined when it goes on. */
   readonly onWait: (reason: string | undefined, cause?: WaitCause) => void
+  /** Events as the log holds them, of such as were read in part; default: they are whole. */
+  readonly readWhole?: (events: readonly StoredEvent[]) => Promise<readonly StoredEvent[]>
   /** The streams that have parked events, shared by all who write to the same generation: the ceiling is theirs together. */
-  readonly parkedStreams?: Set<string>
+  readonly parkedStreams?: ParkedStreams
   /** Throws `NewerCodeNeeded` where it would otherwise wait until the process is replaced. */
   readonly yields?: boolean
 }): Applier => {
-  const { projection, database, policy, logger, onStep, onWait, parkedStreams = new Set<string>() } = deps
+  const { projection, database, policy, logger, onStep, onWait, parkedStreams = new Set() } = deps
+  const { readWhole = async (events: readonly StoredEvent[]) => events } = deps
   const { name, sink } = projection
   let parked = new Map<string, number>()
   let decisions = noDecisions
@@ -98,9 +104,12 @@ export const createApplier = (deps: {
     const free: RecordedEvent[] = []
     const behind: StoredEvent[] = []
     const honoured: StoredEvent[] = []
+    // An operator has decided about one event and no other that may have come to stand in its place.
+    const concerned = events.map((event) => event.stored).filter(decisions.concern)
+    const whole = new Map((await readWhole(concerned)).map((stored, index) => [concerned[index], stored]))
     for (const event of events) {
-      const { stored } = event
-      const decision = decisions.of(stored)
+      const stored = whole.get(event.stored) ?? event.stored
+      const decision = whole.has(event.stored) ? decisions.of(stored) : undefined
       if (parked.has(stored.stream) && decision?.do !== 'pass') behind.push(stored)
       else {
         if (decision) honoured.push(stored)
@@ -110,8 +119,9 @@ export const createApplier = (deps: {
       }
     }
     if (behind.length === 0 && honoured.length === 0) return sink.apply({ partition, events: free, from, to })
+    const waiting = await readWhole(behind)
     const record = async (transaction: Queryable) => {
-      if (behind.length > 0) await parkBehind(transaction, name, partition, behind)
+      if (waiting.length > 0) await parkBehind(transaction, name, partition, waiting)
       if (honoured.length > 0) await noteHonoured(transaction, name, honoured)
     }
     const skipped = behind.map((stored) => stored.position)
@@ -127,14 +137,16 @@ export const createApplier = (deps: {
     failure: Failure,
   ): Promise<'applied' | 'fenced'> => {
     if (!event) throw new Error('there is nothing to park')
-    const { stored } = event
-    if (parkedStreams.size >= policy.maxParkedStreams)
+    const [stored = event.stored] = await readWhole([event.stored])
+    // At once: others may be parking at the same time.
+    parkedStreams.add(stored.stream)
+    if (parkedStreams.size > policy.maxParkedStreams) {
+      parkedStreams.delete(stored.stream)
       throw new TooManyParkedStreams(
         `${name} has parked events of ${parkedStreams.size} streams, and ${stored.type} at position ${stored.position} failed too: ${String(failure.error)}`,
       )
+    }
     const record = (transaction: Queryable) => parkFailed(transaction, name, partition, stored, failure)
-    // At once: others may be parking at the same time.
-    parkedStreams.add(stored.stream)
     let outcome: 'applied' | 'fenced' | undefined
     try {
       outcome = await sink.apply({ partition, events: [], from, to, record, skipped: [stored.position] })

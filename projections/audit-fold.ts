@@ -1,4 +1,4 @@
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 
 /** What the invariants of the log are about, folded plainly: one event after the other into maps. */

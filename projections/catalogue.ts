@@ -1,8 +1,7 @@
-import type { Transaction } from '../platform/database.ts'
 import type { CatalogEvent } from '../schemas/catalog.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
-import { foldRows, rowStatements } from './row-fold.ts'
+import { type RowTable, rowEffect } from './row-fold.ts'
 
 /** A product as the catalogue shows it. `price_amount` in minor units of `currency`. */
 export interface ProductRow {
@@ -17,7 +16,7 @@ export interface ProductRow {
   readonly updated_at: string
 }
 
-const statements = rowStatements({
+const table: RowTable = {
   table: 'products',
   key: 'sku',
   columns: {
@@ -31,7 +30,9 @@ const statements = rowStatements({
     registered_at: 'timestamptz',
     updated_at: 'timestamptz',
   },
-})
+}
+
+type Recorded = RecordedEvent<CatalogEvent>
 
 /**
  * What an event makes of a product's row.
@@ -61,12 +62,11 @@ export const catalogue: PostgresProjection<CatalogEvent['type']> = {
   begins: ['ProductRegistered'],
   handles: ['ProductRegistered', 'ProductRepriced'],
   ddl: loadDdl(new URL('catalogue.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<CatalogEvent>[], { bulk }) =>
-    foldRows<ProductRow, RecordedEvent<CatalogEvent>>(transaction, statements(schema), {
-      events,
-      bulk,
-      keyOf: (event) => event.data.sku,
-      keyOfRow: (row) => row.sku,
-      evolve,
-    }),
+  apply: rowEffect<ProductRow, Recorded, Recorded, undefined>({
+    table,
+    keyOf: (event) => event.data.sku,
+    keyOfRow: (row) => row.sku,
+    prepare: async () => undefined,
+    evolve,
+  }),
 }

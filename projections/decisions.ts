@@ -10,15 +10,18 @@ export type Decision =
 /** The decisions about a projection's events, as they were when they were loaded. */
 export interface Decisions {
   readonly gaps: number
+  /** Whether there may be one, as far as can be told without the event's id. */
+  concern(place: Pick<StoredEvent, 'stream' | 'revision'>): boolean
   of(stored: StoredEvent): Decision | undefined
 }
 
-export const noDecisions: Decisions = { gaps: 0, of: () => undefined }
+export const noDecisions: Decisions = { gaps: 0, concern: () => false, of: () => undefined }
 
 /** Decisions are the projection's, whichever generation of it is built: `order_details@2` is `order_details`. */
 export const decidedName = (projection: string): string => projection.replace(/@\d+$/, '')
 
-const keyOf = (stream: string, revision: bigint, eventId: string): string => `${revision} ${eventId} ${stream}`
+const placeOf = (stream: string, revision: bigint): string => `${revision} ${stream}`
+const keyOf = (stream: string, revision: bigint, eventId: string): string => `${eventId} ${placeOf(stream, revision)}`
 
 /** Every decision about a projection's events: as many as operators have made. */
 export const loadDecisions = async (database: Queryable, projection: string): Promise<Decisions> => {
@@ -38,15 +41,18 @@ export const loadDecisions = async (database: Queryable, projection: string): Pr
     [decidedName(projection)],
   )
   if (rows.length === 0) return noDecisions
+  const places = new Set<string>()
   const gaps = new Set<string>()
   const edits = new Map<string, Decision>()
   for (const { stream, revision, eventId, edit, type, data } of rows) {
+    places.add(placeOf(stream, revision))
     const key = keyOf(stream, revision, eventId)
     if (edit === null || type === null) gaps.add(key)
     else edits.set(key, { do: 'replace', type, data, edit })
   }
   return {
     gaps: gaps.size,
+    concern: ({ stream, revision }) => places.has(placeOf(stream, revision)),
     of: ({ stream, revision, id }) => {
       const key = keyOf(stream, revision, id)
       return gaps.has(key) ? { do: 'pass' } : edits.get(key)

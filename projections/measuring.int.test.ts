@@ -7,7 +7,7 @@ import { append, createTestVault, openProjectionRig } from '../test/support/proj
 import { orderDetails } from './order-details.ts'
 import { createPostgresProjection } from './postgres-sink.ts'
 import { measureRate } from './rebuild-measuring.ts'
-import type { Pace } from './rebuild-pace.ts'
+import { createPace, type Pace } from './rebuild-pace.ts'
 import { createRebuildRecords } from './rebuild-records.ts'
 import { createRebuildService } from './rebuild-service.ts'
 
@@ -34,7 +34,7 @@ const appendOrders = async (count: number, customerId: string) => {
   const lives = Array.from({ length: count }, () => orderLife({ customerId }))
   await append(rig.store, ...lives.flatMap((life) => [life.placed, life.confirmed]))
 }
-const noPace: Pace = { chunkEvents: () => 500, rest: async () => undefined }
+const noPace: Pace = { chunkEvents: () => 500, windowEvents: () => 0, rest: async () => undefined }
 
 test('events that cannot be applied are counted and cost nobody a line in the log; nothing is left of them', async () => {
   await appendOrders(3, 'fine')
@@ -89,7 +89,7 @@ test('it asks for pages as a rebuild does that does not know whether others are 
   const records = createRebuildRecords(database)
   const service = createRebuildService({ projections, store, records, database, logger: silentLogger, lanes: 1 })
   expect((await service.plan(['order_details']))[0]?.measured).toEqual({ events: 20, failed: 0 })
-  expect(Math.max(...limits)).toBe(500)
+  expect(Math.max(...limits)).toBe(createPace(rig.store.head).chunkEvents())
 })
 
 test('it rests after every chunk, and rests count where they will go on, as the log grows', async () => {
@@ -101,6 +101,7 @@ test('it rests after every chunk, and rests count where they will go on, as the 
     const rested: number[] = []
     const pace: Pace = {
       chunkEvents: () => 5,
+      windowEvents: () => 0,
       rest: async (workedMs) => {
         rested.push(workedMs)
         clock += 1_000_000

@@ -1,4 +1,4 @@
-import type { Database, Queryable, Transaction } from '../platform/database.ts'
+import type { Database, Queryable } from '../platform/database.ts'
 import { everyGeneration } from '../platform/every-generation.ts'
 import type { CustomerEvent } from '../schemas/customer.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
@@ -7,9 +7,9 @@ import { evolve, type OrderRow } from './order-row.ts'
 import type { Erasure, Forget } from './personal-data-eraser.ts'
 import { createPersons, type Vault } from './persons.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
-import { foldRows, rowStatements } from './row-fold.ts'
+import { type RowTable, rowEffect } from './row-fold.ts'
 
-const statements = rowStatements({
+const table: RowTable = {
   table: 'orders',
   key: 'order_id',
   columns: {
@@ -34,7 +34,7 @@ const statements = rowStatements({
     email: 'text',
     address: 'json',
   },
-})
+}
 
 const lockTogether = {
   name: 'order_details_lock_together',
@@ -45,11 +45,15 @@ const lockAlone = {
   text: 'select pg_advisory_xact_lock(7310575, hashtext($1))',
 }
 
+type OfOrder = RecordedEvent<OrderEvent>
+type Handled = RecordedEvent<OrderEvent | CustomerEvent>
 type Placed = Extract<OrderEvent, { type: 'OrderPlaced' }>
-const isForgotten = (event: RecordedEvent<OrderEvent | CustomerEvent>): event is RecordedEvent<CustomerEvent> =>
-  event.type === 'PersonalDataForgotten'
-const isPlaced = (event: RecordedEvent<OrderEvent | CustomerEvent>): event is RecordedEvent<Placed> =>
-  event.type === 'OrderPlaced'
+const isForgotten = (event: Handled): event is RecordedEvent<CustomerEvent> => event.type === 'PersonalDataForgotten'
+const isOfOrder = (event: Handled): event is OfOrder => !isForgotten(event)
+const isPlaced = (event: Handled): event is RecordedEvent<Placed> => event.type === 'OrderPlaced'
+const sealedIn = (events: readonly Handled[]) => events.filter(isPlaced).map((event) => event.data.personal)
+
+const nobody = { name: null, email: null, address: null }
 
 const emptyPersons = async (transaction: Queryable, schema: string, erasures: readonly Erasure[]): Promise<void> => {
   await transaction.query(
@@ -89,38 +93,37 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
       'PersonalDataForgotten',
     ],
     ddl: loadDdl(new URL('order-details.sql', import.meta.url)),
-    anticipate: (events) => persons.openAhead(events.filter(isPlaced).map((event) => event.data.personal)),
-    apply: async (
-      transaction: Transaction,
-      schema: string,
-      all: readonly RecordedEvent<OrderEvent | CustomerEvent>[],
-      { bulk },
-    ): Promise<void> => {
-      const forgotten = all.filter(isForgotten)
-      const events = all.filter((event): event is RecordedEvent<OrderEvent> => !isForgotten(event))
-      const keys = forgotten.flatMap((event) => event.data.keyIds)
-      // A customer is forgotten in one partition and orders in another. Without the lock, a person that was opened or
-      // loaded before could be written after the rows were emptied.
-      await transaction.execute(keys.length > 0 ? lockAlone : lockTogether, [schema])
-      // The keys go before the rows are emptied: an order that is projected later (it may have been parked) must find
-      // nothing to open, whether or not whoever forgot the customer came to destroying them.
-      if (keys.length > 0) await vault.destroy(keys)
-      const placed = events.filter(isPlaced)
-      const opened = await persons.open(placed.map((event) => event.data.personal))
-      const personOf = new Map(placed.map((event, index) => [event.id, opened[index] ?? null]))
-      await foldRows<OrderRow, RecordedEvent<OrderEvent>>(transaction, statements(schema), {
-        events,
-        bulk,
-        keyOf: (event) => event.data.orderId,
-        keyOfRow: (row) => row.order_id,
-        evolve: (row, event) => evolve(row, event, personOf.get(event.id) ?? null),
-      })
-      if (keys.length > 0)
-        await emptyPersons(
-          transaction,
-          schema,
-          forgotten.map(({ data }) => data),
-        )
-    },
+    anticipate: (events) => persons.openAhead(sealedIn(events)),
+    apply: rowEffect<OrderRow, OfOrder, Handled, Awaited<ReturnType<typeof persons.open>>>({
+      table,
+      isOfRow: isOfOrder,
+      keyOf: (event) => event.data.orderId,
+      keyOfRow: (row) => row.order_id,
+      prepare: async (events) => {
+        // The keys go before the rows are emptied: an order that is projected later (it may have been parked) must find
+        // nothing to open, whether or not whoever forgot the customer came to destroying them.
+        const keys = events.filter(isForgotten).flatMap((event) => event.data.keyIds)
+        if (keys.length > 0) await vault.destroy(keys)
+        return persons.open(sealedIn(events))
+      },
+      evolve: (row, event, personOf) => evolve(row, event, isPlaced(event) ? personOf(event.data.personal) : null),
+      admit: async (transaction, schema, rows, others) => {
+        // A customer is forgotten in one partition and orders in another. Without the lock, a person that was opened or
+        // loaded before could be written after the rows were emptied.
+        await transaction.execute(others.length > 0 ? lockAlone : lockTogether, [schema])
+        const keys = new Set<string>()
+        for (const { name, personal_key } of rows) if (name !== null && personal_key !== null) keys.add(personal_key)
+        const gone = await vault.gone([...keys])
+        return (row) => (row.personal_key !== null && gone.has(row.personal_key) ? { ...row, ...nobody } : row)
+      },
+      conclude: async (transaction, schema, others) => {
+        if (others.length > 0)
+          await emptyPersons(
+            transaction,
+            schema,
+            others.filter(isForgotten).map(({ data }) => data),
+          )
+      },
+    }),
   }
 }

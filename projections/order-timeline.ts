@@ -2,7 +2,7 @@ import type { Transaction } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent } from '../schemas/events.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
-import { copyLines } from './row-copy.ts'
+import { copyRows, rowWriter } from './row-copy.ts'
 
 /** Every event that names an order. */
 type TimelineEvent = Extract<DomainEvent, { data: { orderId: string } }>
@@ -87,6 +87,7 @@ const columns = [
   ['correlation_id', 'uuid'],
   ['data', 'json'],
 ] as const
+const writeRow = rowWriter(columns)
 const names = columns.map(([name]) => name).join(', ')
 const definition = columns.map((column) => column.join(' ')).join(', ')
 
@@ -95,6 +96,7 @@ export const orderTimeline: PostgresProjection<TimelineEvent['type']> = {
   name: 'order_timeline',
   version: 1,
   partitionedByStream: true,
+  needsMetadata: true,
   handles: types,
   begins: types,
   ddl: loadDdl(new URL('order-timeline.sql', import.meta.url)),
@@ -104,8 +106,15 @@ export const orderTimeline: PostgresProjection<TimelineEvent['type']> = {
     events: readonly RecordedEvent<TimelineEvent>[],
     { bulk },
   ) => {
-    const entries = events.map(entryOf)
-    if (bulk) return transaction.copy?.(`copy ${schema}.entries (${names}) from stdin`, copyLines(columns, entries))
+    const all = events.map(entryOf)
+    const entries = bulk ? [] : all
+    if (bulk)
+      await transaction.copy?.(
+        `copy ${schema}.entries (${names}) from stdin with (format binary)`,
+        // What the server makes of such a one, it is asked below.
+        copyRows(all, writeRow, (entry) => entries.push(entry)),
+      )
+    if (entries.length === 0) return
     await transaction.execute(
       {
         name: `${schema}_add`,

@@ -1,5 +1,5 @@
 import { type Database, isTransient } from '../platform/database.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { noteHonoured } from './decisions.ts'
 import {
   drainParked,

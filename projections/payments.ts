@@ -1,11 +1,10 @@
-import type { Transaction } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { PaymentEvent } from '../schemas/payment.ts'
 import { evolve, type PaymentRow } from './payment-row.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
-import { foldRows, rowStatements } from './row-fold.ts'
+import { type RowTable, rowEffect } from './row-fold.ts'
 
-const statements = rowStatements({
+const table: RowTable = {
   table: 'payments',
   key: 'order_id',
   columns: {
@@ -26,7 +25,9 @@ const statements = rowStatements({
     captured_at: 'timestamptz',
     voided_at: 'timestamptz',
   },
-})
+}
+
+type Recorded = RecordedEvent<PaymentEvent>
 
 /** What was charged and given back for each order. */
 export const payments: PostgresProjection<PaymentEvent['type']> = {
@@ -46,12 +47,11 @@ export const payments: PostgresProjection<PaymentEvent['type']> = {
     'RefundRefused',
   ],
   ddl: loadDdl(new URL('payments.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<PaymentEvent>[], { bulk }) =>
-    foldRows<PaymentRow, RecordedEvent<PaymentEvent>>(transaction, statements(schema), {
-      events,
-      bulk,
-      keyOf: (event) => event.data.orderId,
-      keyOfRow: (row) => row.order_id,
-      evolve,
-    }),
+  apply: rowEffect<PaymentRow, Recorded, Recorded, undefined>({
+    table,
+    keyOf: (event) => event.data.orderId,
+    keyOfRow: (row) => row.order_id,
+    prepare: async () => undefined,
+    evolve,
+  }),
 }

@@ -26,7 +26,7 @@ export const personalDataEraser = (
   name: 'personal_data_eraser',
   version: 1,
   handles: ['PersonalDataForgotten'],
-  ddl: { tables: '', indexes: '' },
+  ddl: { tables: '', indexes: [] },
   apply: async (_transaction, _schema, events) => {
     const erasures = events.map(({ data: { customerId, keyIds } }) => ({ customerId, keyIds }))
     // First: whoever writes a row afterwards finds nothing to open.

@@ -4,6 +4,8 @@ import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 export interface Vault {
   /** One answer per sealed piece, in order; null where the key is gone. One query, however many. */
   open(sealed: readonly Sealed[]): Promise<readonly (PersonalData | null)[]>
+  /** The same, perhaps by keys that were destroyed a moment ago; default: as `open` does. */
+  openEarly?(sealed: readonly Sealed[]): Promise<readonly (PersonalData | null)[]>
   /** Which of these keys do not exist now. */
   gone(keyIds: readonly string[]): Promise<ReadonlySet<string>>
   /** Destroys keys; those that are gone already change nothing. */
@@ -14,37 +16,50 @@ export interface Vault {
 export interface Persons {
   /** Begins to open. What fails now fails again when it is asked for. */
   openAhead(sealed: readonly Sealed[]): void
-  /** One answer per sealed piece, in order, as the vault would give it now: null where the key is gone. */
-  open(sealed: readonly Sealed[]): Promise<readonly (PersonalData | null)[]>
+  /**
+   * Who was sealed in these, null where the key was gone when they were opened. It may have been destroyed since: whoever
+   * writes a person has to ask for it once more.
+   */
+  open(sealed: readonly Sealed[]): Promise<(one: Sealed) => PersonalData | null>
 }
 
-type Opened = ReadonlyMap<Sealed, PersonalData | null>
-const nothing: Opened = new Map()
+/** One piece on its way to who is in it. */
+interface Opening {
+  readonly done: Promise<void>
+  /** Undefined while it is not opened, or could not be. */
+  person: PersonalData | null | undefined
+}
 
 export const createPersons = (vault: Vault): Persons => {
   // What was opened lives as long as the events it came in.
-  const ahead = new WeakMap<Sealed, Promise<Opened>>()
+  const openings = new WeakMap<Sealed, Opening>()
+  const personOf = (one: Sealed) => openings.get(one)?.person
   return {
     openAhead: (sealed) => {
-      const opening = vault.open(sealed).then(
-        (persons): Opened => new Map(sealed.map((one, index) => [one, persons[index] ?? null])),
-        () => nothing,
+      const opening = (vault.openEarly ?? vault.open)(sealed)
+      const ahead: Opening[] = []
+      const done = opening.then(
+        (persons) => {
+          for (const [index, one] of ahead.entries()) one.person = persons[index] ?? null
+        },
+        () => undefined,
       )
-      for (const one of sealed) ahead.set(one, opening)
+      for (const one of sealed) {
+        const each = { done, person: undefined }
+        ahead.push(each)
+        openings.set(one, each)
+      }
     },
     open: async (sealed) => {
-      const openings = new Set(sealed.map((one) => ahead.get(one) ?? nothing))
-      const known: Opened = new Map((await Promise.all(openings)).flatMap((opened) => [...opened]))
-      const left = sealed.filter((one) => !known.has(one))
-      const opened = sealed.filter((one) => known.has(one))
-      const [late, gone] = await Promise.all([
-        vault.open(left),
-        // Since they were opened their keys may have been destroyed and the rows emptied that showed them: whoever
-        // writes them now would write them for ever.
-        vault.gone([...new Set(opened.map((one) => one.keyId))]),
-      ])
-      const persons = new Map(left.map((one, index) => [one, late[index] ?? null]))
-      return sealed.map((one) => (gone.has(one.keyId) ? null : (persons.get(one) ?? known.get(one) ?? null)))
+      await Promise.all(new Set(sealed.map((one) => openings.get(one)?.done)))
+      const left = sealed.filter((one) => personOf(one) === undefined)
+      if (left.length > 0) {
+        const persons = await vault.open(left)
+        left.forEach((one, index) => {
+          openings.set(one, { done: Promise.resolve(), person: persons[index] ?? null })
+        })
+      }
+      return (one) => personOf(one) ?? null
     },
   }
 }

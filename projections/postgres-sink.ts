@@ -1,21 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { lockCheckpoint, moveCheckpoint } from '../platform/checkpoints.ts'
-import type { Database, Transaction } from '../platform/database.ts'
+import type { Database } from '../platform/database.ts'
 import { GenerationReplaced } from '../platform/failures.ts'
 import { createReadModelGenerations } from '../platform/read-model-generations.ts'
 import { createReadModelTables } from '../platform/read-model-tables.ts'
-import { splitDdl } from '../platform/schema-sql.ts'
+import { type Ddl, splitDdl } from '../platform/schema-sql.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { DomainEvent, DomainEventType } from '../schemas/events.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { builtVersion } from './admission.ts'
 import type { BuildableSink, Projection } from './projection.ts'
-
-/** The tables of a read model, and apart from them the indexes, which are cheaper to build after a bulk load. */
-export interface Ddl {
-  readonly tables: string
-  readonly indexes: string
-}
+import type { Effect } from './row-fold.ts'
+import { type Commit, inWindows } from './window-sink.ts'
 
 /** A read model in PostgreSQL. */
 export interface PostgresProjection<Type extends DomainEventType> {
@@ -28,17 +24,9 @@ export interface PostgresProjection<Type extends DomainEventType> {
   readonly begins?: readonly Type[]
   /** See `Projection`. */
   readonly partitionedByStream?: boolean
-  /**
-   * Applies events in log order. Whatever it writes, it writes through the transaction.
-   *
-   * @param how.bulk into a generation that is being built: rows may travel by COPY
-   */
-  apply(
-    transaction: Transaction,
-    schema: string,
-    events: readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[],
-    how: { readonly bulk: boolean },
-  ): Promise<void>
+  /** See `Projection`. */
+  readonly needsMetadata?: boolean
+  readonly apply: Effect<RecordedEvent<Extract<DomainEvent, { type: Type }>>>
   /** See `Projection`. */
   readonly anticipate?: (events: readonly RecordedEvent<Extract<DomainEvent, { type: Type }>>[]) => void
 }
@@ -63,14 +51,19 @@ const createSink = <Type extends DomainEventType>(
     create: async (transaction, schema) => {
       if (ddl.tables !== '') await transaction.query(ddl.tables.replaceAll('{schema}', schema))
     },
-    complete: async (transaction, schema) => {
-      if (ddl.indexes !== '') await transaction.query(ddl.indexes.replaceAll('{schema}', schema))
-    },
+    indexes: (schema) => ddl.indexes.map((statement) => statement.replaceAll('{schema}', schema)),
   })
   const { schema } = tables
   const consumer = tables.consumerOf(name)
   const bulk = generation !== undefined
-  return {
+  const commit: Commit = ({ partition, from, to }, effect) =>
+    database.transaction(async (transaction) => {
+      // Nothing was written when it is fenced, so there is nothing to roll back.
+      if (!(await moveCheckpoint(transaction, { consumer, partition, from, to }, tables.of()))) return 'fenced'
+      await effect(transaction)
+      return 'applied'
+    })
+  const sink: BuildableSink = {
     prepare: tables.prepare,
     complete: tables.complete,
     settle: (partitions) => tables.settle(name, partitions),
@@ -79,12 +72,9 @@ const createSink = <Type extends DomainEventType>(
       const move = { consumer, partition, from, to }
       if (events.length === 0 && !record)
         return (await moveCheckpoint(database, move, tables.of())) ? 'applied' : 'fenced'
-      return database.transaction(async (transaction) => {
-        // Nothing was written when it is fenced, so there is nothing to roll back.
-        if (!(await moveCheckpoint(transaction, move, tables.of()))) return 'fenced'
+      return commit(move, async (transaction) => {
         if (events.length > 0) await apply(transaction, schema, handledBy<Type>(events), { bulk })
         await record?.(transaction)
-        return 'applied'
       })
     },
     applyLate: ({ partition, events, record }) =>
@@ -98,6 +88,18 @@ const createSink = <Type extends DomainEventType>(
       }),
     reset: (record) => tables.reset(name, record),
   }
+  const { openWindow } = apply
+  if (!bulk || !openWindow) return sink
+  return {
+    ...sink,
+    inWindows: (windowEvents) => {
+      const { fold, ...window } = openWindow(database, schema)
+      return inWindows({
+        ...{ sink, commit, windowEvents },
+        window: { ...window, fold: (events) => fold(handledBy<Type>(events)) },
+      })
+    },
+  }
 }
 
 /** Whoever hands over events has chosen them by `types`. */
@@ -109,7 +111,7 @@ export const createPostgresProjection = <Type extends DomainEventType>(
   database: Database,
   definition: PostgresProjection<Type>,
 ): Projection => {
-  const { name, version, handles, begins, ddl, anticipate, partitionedByStream } = definition
+  const { name, version, handles, begins, ddl, anticipate, partitionedByStream, needsMetadata } = definition
   return {
     name,
     version,
@@ -121,6 +123,7 @@ export const createPostgresProjection = <Type extends DomainEventType>(
         : createReadModelGenerations(database, name, (generation) => createSink(database, definition, generation)),
     begins: begins && namesOf(...begins),
     partitionedByStream,
+    needsMetadata,
     anticipate: anticipate && ((events) => anticipate(handledBy<Type>(events))),
   }
 }

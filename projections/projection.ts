@@ -53,6 +53,12 @@ export interface ProjectionSink {
   readonly skipped?: (() => Promise<readonly bigint[]>) | undefined
 }
 
+/** A sink that has taken in more than it has written. */
+export interface WindowedSink extends Pick<ProjectionSink, 'apply'> {
+  /** Writes all that was taken in. @throws WindowLost, BuildFenced */
+  flush(): Promise<void>
+}
+
 /** A generation of a read model beside the live one. */
 export interface BuildableSink extends ProjectionSink {
   /** Ends the bulk load: makes the indexes. Harmless when repeated. */
@@ -62,6 +68,8 @@ export interface BuildableSink extends ProjectionSink {
    * from then on. Harmless when repeated.
    */
   settle?(partitions: readonly number[]): Promise<void>
+  /** Of rows that are each made of one stream: the same, in windows. For one partition. */
+  inWindows?(windowEvents: () => number): WindowedSink
 }
 
 /** The generations of a read model; see `StoreGenerations`. */
@@ -87,6 +95,8 @@ export interface Projection {
   readonly begins?: readonly string[] | undefined
   /** Every row is made of one stream, or of sums: writers that have a part of the streams each may load it together. */
   readonly partitionedByStream?: boolean | undefined
+  /** It looks at the metadata or the ids of events or at when they were recorded; otherwise a rebuild reads none of that. */
+  readonly needsMetadata?: boolean | undefined
   /**
    * Told events that it handles and that will probably be applied next, while the sink is still busy: for work that
    * changes nothing. Never throws.

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createLogEventFeed } from '../platform/log-event-feed.ts'
 import { type Logger, silentLogger } from '../platform/logging.ts'
 import { createMetrics } from '../platform/metrics.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
@@ -129,6 +129,20 @@ test('a right that was revoked is waited for and parks nothing', async () => {
   } finally {
     await rig.rows(`drop role ${role}`)
   }
+})
+
+test('what a crash of the server has taken from a read model comes again, although nothing is appended', async () => {
+  const life = orderLife({})
+  const placed = await append(rig.store, life.placed)
+  const projector = rig.start(orders(), { watchMs: 20 })
+  await projector.caughtUp()
+  await append(rig.store, life.confirmed)
+  await projector.caughtUp()
+  await rig.database.transaction(async (transaction) => {
+    await transaction.query("update platform.checkpoints set position = $1 where consumer = 'order_details'", [placed])
+    await transaction.query("update order_details.orders set status = 'placed'")
+  })
+  await eventually(statuses, (found) => found.get(life.orderId) === 'confirmed', { what: 'the order' })
 })
 
 test('a log that is put back under it stops a projection, and nothing is applied on top', async () => {

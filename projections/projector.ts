@@ -54,7 +54,7 @@ export interface ProjectorDependencies {
   readonly ahead?: (projection: string) => Promise<string | undefined>
   /** How often a projection that has stopped looks whether it can go on, milliseconds. */
   readonly lookAgainMs?: number
-  /** How often is looked whether an engine that can lose data still has it, milliseconds. */
+  /** How often is looked whether what was written is still there, milliseconds. */
   readonly watchMs?: number
   /** Told every new checkpoint, once committed, for who waits for it in this process. */
   readonly onCheckpoint?: (projection: string, partition: number, position: bigint) => void
@@ -146,7 +146,7 @@ export const createProjector = (deps: ProjectorDependencies): Projector => {
     positions.clear()
     const ended = new AbortController()
     const mine = AbortSignal.any([signal, ended.signal])
-    const watched = untilLost({ sink, positions, everyMs: watchMs, logger }, mine).then((lost) => {
+    const watched = untilLost({ projection, database, positions, everyMs: watchMs, logger }, mine).then((lost) => {
       if (!lost) return
       logger.warn(
         { projection: name },

@@ -13,7 +13,7 @@ import { orderDetails } from './order-details.ts'
 import { createParkedEvents } from './parked-events.ts'
 import { parkFailed, readParkedStream } from './parking.ts'
 import { createPostgresProjection } from './postgres-sink.ts'
-import type { Projection, ProjectionSink } from './projection.ts'
+import type { BuildableSink, Projection, ProjectionSink, WindowedSink } from './projection.ts'
 
 type Life = ReturnType<typeof orderLife>
 
@@ -50,12 +50,25 @@ const picky = (sound: Projection): Projection => {
       await sink.applyLate(batch)
     },
   })
+  const built = (sink: BuildableSink): BuildableSink => {
+    const { inWindows } = sink
+    if (!inWindows) return over(sink)
+    const windowed = (windowEvents: () => number): WindowedSink => {
+      const { apply, flush } = inWindows(windowEvents)
+      const refusing: WindowedSink['apply'] = async (batch) => {
+        refuse(batch.events)
+        return apply(batch)
+      }
+      return { flush, apply: refusing }
+    }
+    return { ...over(sink), inWindows: windowed }
+  }
   const { generations } = sound
   if (!generations) throw new Error(`${sound.name} has no generations`)
   return {
     ...sound,
     sink: over(sound.sink),
-    generations: { ...generations, at: (generation) => over(generations.at(generation)) },
+    generations: { ...generations, at: (generation) => built(generations.at(generation)) },
   }
 }
 const policy = { maxAttempts: 1, lookAgainMs: 10 }

@@ -4,10 +4,11 @@ import type { Logger } from '../platform/logging.ts'
 import { consumerOfGeneration, scratchGeneration as scratch } from '../platform/read-model-generations.ts'
 import { countParked } from './parking.ts'
 import type { Projection } from './projection.ts'
-import { BuildFenced, openBuilder } from './rebuild-builder.ts'
+import { openBuilder } from './rebuild-builder.ts'
 import type { Pace } from './rebuild-pace.ts'
 import { takeTo } from './rebuild-phases.ts'
 import { defaultErrorPolicy } from './verdict.ts'
+import { BuildFenced, WindowLost } from './window-sink.ts'
 
 /** Positions of the log that are looked at, and how long at most, milliseconds. */
 const sampleSize = 20_000n
@@ -38,7 +39,7 @@ const whispering = (logger: Logger): Logger => {
  */
 export const measureRate = async (deps: {
   readonly projection: Projection
-  readonly store: Pick<EventStore, 'readAll' | 'head' | 'identity'>
+  readonly store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'identity'>
   readonly database: Database
   readonly types: readonly string[]
   readonly pace: Pace
@@ -53,7 +54,9 @@ export const measureRate = async (deps: {
     const builder = await openBuilder({
       projection,
       generation: scratch,
+      windowEvents: pace.windowEvents,
       lanes: 1,
+      store,
       logIdentity: await store.identity(),
       database,
       // However many fail: they are counted, and gone with the scratch.
@@ -83,6 +86,7 @@ export const measureRate = async (deps: {
       pace: { ...pace, rest },
       signal: AbortSignal.timeout(longestMs),
     })
+    await builder.flush()
     const elapsed = now() - began
     const events = builder.handled()
     if (events === 0) return undefined
@@ -93,6 +97,7 @@ export const measureRate = async (deps: {
   } catch (error) {
     // Somebody else measures at the same time: there is no rate then, and no harm.
     if (error instanceof BuildFenced) return undefined
+    if (error instanceof WindowLost) return await measureRate({ ...deps, pace: { ...pace, windowEvents: () => 0 } })
     throw error
   } finally {
     await generations.drop(scratch)

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { feedEvents } from '../platform/feed-event.ts'
 import { silentLogger } from '../platform/logging.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { orderStream } from '../schemas/streams.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { newEvent } from '../test/support/new-event.ts'
@@ -13,8 +13,9 @@ import { orderDetails } from './order-details.ts'
 import { createParkedEvents } from './parked-events.ts'
 import { createPostgresProjection } from './postgres-sink.ts'
 import type { Projection } from './projection.ts'
-import { BuildFenced, openBuilder } from './rebuild-builder.ts'
+import { openBuilder } from './rebuild-builder.ts'
 import { defaultErrorPolicy } from './verdict.ts'
+import { BuildFenced } from './window-sink.ts'
 
 let rig: ProjectionRig
 let rebuilds: RebuildRig | undefined
@@ -91,7 +92,15 @@ test('a generation that is dropped while its first events are written has parked
   await append(rig.store, ...lives.map((life) => life.placed))
   const projection = picky()
   const builder = await openBuilder({
-    ...{ projection, generation: 2, lanes: 1, database: rig.database, logger: silentLogger },
+    ...{
+      projection,
+      generation: 2,
+      lanes: 1,
+      windowEvents: () => 0,
+      store: rig.store,
+      database: rig.database,
+      logger: silentLogger,
+    },
     logIdentity: await rig.store.identity(),
     policy: { ...defaultErrorPolicy, ...policy },
     onWait: () => undefined,

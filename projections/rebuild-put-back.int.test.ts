@@ -77,6 +77,20 @@ test('a rebuild that was under way when the log was put back begins anew', async
   expect(await names()).toEqual([])
 })
 
+test('a swap back to a generation that is found ahead of the log builds it anew', async () => {
+  await append(rig.store, ...[orderLife({}), orderLife({})].flatMap((life) => [life.placed, life.confirmed]))
+  await rig.start(orders()).caughtUp()
+  const first = rebuilds.startRebuilder()
+  await rebuilds.service.start(['order_details'], operator)
+  await rebuilds.comes('order_details', 'done')
+  await first.stop()
+  await rebuilds.service.swapBack('order_details', operator)
+  await mark('order_details@1')
+  rebuilds.startRebuilder()
+  expect(await rebuilds.comes('order_details', 'done')).toMatchObject({ generation: 1, eventsDone: 4n })
+  expect(await rows()).toEqual([{ status: 'confirmed' }, { status: 'confirmed' }])
+})
+
 test('a consumer without a read model is reset, and is not rebuilt', async () => {
   await append(rig.store, orderLife({}).placed)
   const eraser = projections().find(({ name }) => name === 'personal_data_eraser')

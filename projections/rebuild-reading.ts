@@ -1,7 +1,8 @@
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import { feedEvents } from '../platform/feed-event.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import type { StreamShare } from '../platform/stream-share.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 
 /** A stretch of the log: what was wanted of it, and where it ends. */
 export interface LogChunk {
@@ -12,7 +13,7 @@ export interface LogChunk {
 const toFeedEvent = feedEvents(decodeEvent)
 
 /** Pages are read in pieces that do not keep the process from anything else for long. */
-const pageSize = 2_000
+const pageSize = 2_500
 
 /**
  * Reads the log from a position to another one, the next chunk while the present one is worked on: two chunks are in
@@ -28,19 +29,23 @@ export async function* readLog(
     readonly upTo: bigint
     readonly types?: readonly string[]
     readonly chunkEvents: () => number
+    readonly withoutMetadata: boolean
+    /** Only of these streams, with `types`; default every one. */
+    readonly share?: StreamShare | undefined
     /** Told of events that will come next, as soon as they are read. */
     readonly ahead?: (events: readonly FeedEvent[]) => void
     readonly signal: AbortSignal
   },
 ): AsyncGenerator<LogChunk> {
-  const { after, upTo, types, chunkEvents, ahead, signal } = reading
+  const { after, upTo, types, share, chunkEvents, withoutMetadata, ahead, signal } = reading
+  const how = { bulk: true, withoutMetadata, ...(types ? { types } : {}), ...(share ? { share } : {}) }
   const readChunk = async (from: bigint): Promise<LogChunk> => {
     const events: FeedEvent[] = []
     const wanted = chunkEvents()
     let position = from
     while (position < upTo && events.length < wanted && !signal.aborted) {
       const limit = Math.min(pageSize, wanted - events.length)
-      const page = await store.readAll({ after: position, limit, bulk: true, ...(types ? { types } : {}) })
+      const page = await store.readAll({ after: position, limit, upTo, ...how })
       if (page.position === position) throw new Error(`the log ends at ${position}, before ${upTo}`)
       // Beyond the end that was asked for there may be names that nobody asked for.
       const found = page.events.filter((stored) => stored.position <= upTo).map(toFeedEvent)

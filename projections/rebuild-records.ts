@@ -226,7 +226,7 @@ export const createRebuildRecords = (database: Database) => {
     beginsAnew: async ({ run, projection, generation }: StoredRebuild, target: bigint): Promise<void> => {
       await database.query(
         `update platform.rebuilds set phase = 'loading', target = $3, position = 0, events_done = 0, rows_verified = null,
-           updated_at = now()
+           lanes = greatest(lanes, 1), updated_at = now()
          where run = $1 and projection = $2`,
         [run, projection, target],
       )

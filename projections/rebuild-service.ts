@@ -33,7 +33,7 @@ type Rebuildable = Projection & { readonly generations: NonNullable<Projection['
  */
 export const createRebuildService = (deps: {
   readonly projections: readonly Projection[]
-  readonly store: Pick<EventStore, 'readAll' | 'head' | 'identity' | 'countTypes'>
+  readonly store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'identity' | 'countTypes'>
   readonly records: RebuildRecords
   readonly database: Database
   readonly logger: Logger

@@ -5,13 +5,14 @@ import type { Metrics } from '../platform/metrics.ts'
 import { createRelevance } from '../platform/relevance.ts'
 import { isDecidedSince, refuseParkedBesidesLive } from './parked-generation.ts'
 import type { Projection } from './projection.ts'
-import { BuildFenced } from './rebuild-builder.ts'
-import { createPace } from './rebuild-pace.ts'
+import { createPace, type Pace } from './rebuild-pace.ts'
 import { takeTo } from './rebuild-phases.ts'
 import type { RebuildRecords, StoredRebuild } from './rebuild-records.ts'
+import { loadInThreads, type StartThread } from './rebuild-threads.ts'
 import { countingRows } from './rebuild-verified-rows.ts'
 import { createRebuildWorkers } from './rebuild-worker.ts'
 import { defaultErrorPolicy, type ErrorPolicy } from './verdict.ts'
+import { BuildFenced } from './window-sink.ts'
 
 /**
  * Compares a generation with the log; a sentence about the differences, or undefined when there is none.
@@ -28,7 +29,7 @@ export type VerifyGeneration = (
 
 export interface RebuildStepDependencies {
   readonly projections: readonly Projection[]
-  readonly store: Pick<EventStore, 'readAll' | 'head' | 'identity' | 'countTypes'>
+  readonly store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'identity' | 'countTypes' | 'splits'>
   readonly records: RebuildRecords
   readonly database: Database
   /** Of the feed. */
@@ -37,6 +38,10 @@ export interface RebuildStepDependencies {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly policy?: Partial<ErrorPolicy>
+  /** Default: that of `createPace`. */
+  readonly pace?: Pace
+  /** Loads in threads beside this one; default: here. */
+  readonly startThread?: StartThread
 }
 
 /**
@@ -50,8 +55,8 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
   const { store, records, partitions, logger, metrics } = deps
   const projections = new Map(deps.projections.map((projection) => [projection.name, projection]))
   const policy = { ...defaultErrorPolicy, ...deps.policy }
-  const pace = createPace(store.head)
-  const { openWorker, openWorkers, giveUp } = createRebuildWorkers({ ...deps, projections, policy })
+  const { pace = createPace(store.head) } = deps
+  const { openWorker, openWorkers, giveUp } = createRebuildWorkers({ ...deps, projections, policy, pace })
 
   /** Whoever stops or has lost the rebuild says nothing of it: another process goes on. */
   const giveUpUnless = async (signal: AbortSignal, rebuild: StoredRebuild, error: unknown): Promise<void> => {
@@ -67,25 +72,28 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
 
   /** The names to read: what the projections handle, and what this code does not know. */
   const typesFor = async (rebuilds: readonly StoredRebuild[], upTo: bigint): Promise<readonly string[]> => {
-    const relevances = rebuilds.flatMap(({ projection }) => {
-      const { types } = projections.get(projection) ?? {}
-      return types ? [createRelevance(types)] : []
-    })
-    return [...(await store.countTypes(upTo)).keys()].filter((type) =>
-      relevances.some((concerns) => concerns.byName(type)),
-    )
+    const known = rebuilds.flatMap(({ projection }) => projections.get(projection)?.types ?? [])
+    const concerns = createRelevance(known)
+    const found = [...(await store.countTypes(upTo)).keys()]
+    return [...new Set([...known, ...found.filter(concerns.byName)])]
   }
 
   const load = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
     const position = rebuilds.reduce((most, { target }) => (target > most ? target : most), 0n)
+    // It looks whether others are at work: until the load begins, there is time for a second look.
+    await pace.rest(0, signal)
     const types = await typesFor(rebuilds, position)
     const workers = await openWorkers(rebuilds)
-    const loaded = await takeTo(store, [...workers.keys()], { position, types, pace, signal })
-    for (const worker of loaded) {
-      const rebuild = workers.get(worker)
-      if (rebuild && (await worker.saved()))
-        // What was done and not counted before somebody died is done all the same.
-        await records.progress(rebuild, { phase: 'indexing', eventsDone: rebuild.eventsTotal })
+    const order = { position, types, pace: pace.known?.(), policy, signal }
+    const loaded = deps.startThread
+      ? await loadInThreads({ startThread: deps.startThread, splits: store.splits, logger }, workers, order)
+      : await takeTo(store, workers, { position, types, pace, signal })
+    for (const { rebuild, saved } of loaded) {
+      if (!(await saved())) continue
+      // What was done and not counted before somebody died is done all the same. Of a swap back that begins anew nobody has
+      // counted how much there is.
+      const counted = rebuild.eventsTotal > 0n ? { eventsDone: rebuild.eventsTotal } : {}
+      await records.progress(rebuild, { phase: 'indexing', ...counted })
     }
   }
 
@@ -105,10 +113,8 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
   const catchUp = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
     const workers = await openWorkers(rebuilds)
     const position = await store.head()
-    for (const worker of await takeTo(store, [...workers.keys()], { position, pace, signal })) {
-      const rebuild = workers.get(worker)
-      if (rebuild && (await worker.saved())) await records.progress(rebuild, { phase: 'verifying' })
-    }
+    for (const { rebuild, saved } of await takeTo(store, workers, { position, pace, signal }))
+      if (await saved()) await records.progress(rebuild, { phase: 'verifying' })
   }
 
   const verify = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {

@@ -1,36 +1,48 @@
 import type { Database } from '../platform/database.ts'
-import { isTransient } from '../platform/database.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import type { Logger } from '../platform/logging.ts'
 import type { Metrics } from '../platform/metrics.ts'
-import { CommandRejected } from '../schemas/errors.ts'
+import { createRelevance } from '../platform/relevance.ts'
 import type { Projection } from './projection.ts'
-import { BuildFenced, isExhausted, openBuilder } from './rebuild-builder.ts'
+import { type Builder, openBuilder } from './rebuild-builder.ts'
+import { failureOf } from './rebuild-failure.ts'
+import type { Pace } from './rebuild-pace.ts'
 import type { Worker } from './rebuild-phases.ts'
-import { type RebuildRecords, RebuildStopped, type StoredRebuild } from './rebuild-records.ts'
+import type { RebuildRecords, StoredRebuild } from './rebuild-records.ts'
 import type { ErrorPolicy } from './verdict.ts'
+import { BuildFenced } from './window-sink.ts'
 
 /** How often progress is written down, milliseconds. */
 const saveEveryMs = 500
 
-/** What stands in the record of a rebuild that waits or has failed: a refusal with what it is about. */
-export const reasonOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error)
-  const detail = error instanceof CommandRejected ? error.details.detail : undefined
-  return typeof detail === 'string' ? `${error.message} ${detail}` : error.message
+/** How far a build is. */
+export interface Progress {
+  readonly position: bigint
+  /** Events that it has handled since it was opened. */
+  readonly handled: number
 }
 
 export interface RebuildWorker extends Worker {
+  readonly rebuild: StoredRebuild
   /** From now on it waits for nothing: where it would have to, it is over. */
   readonly hurry: () => void
   /** What it waits for, or could not wait for. */
   readonly waitsFor: () => string | undefined
+  /** Told the reason when it begins to wait, and undefined when it goes on. */
+  readonly waits: (reason: string | undefined) => void
+  /** It is others who build it, and this is how far they are. */
+  readonly reached: (progress: Progress) => void
+  /** Up to here its batches are written one by one; see `BuildFailure`. */
+  readonly carefulUpTo: () => bigint
+  /** Streams that have parked events in what is built. */
+  readonly parkedStreams: ReadonlySet<string>
 }
 
 /** Opens the generations that are built, each with what becomes of its rebuild. */
 export const createRebuildWorkers = (deps: {
   readonly projections: ReadonlyMap<string, Projection>
-  readonly store: Pick<EventStore, 'head' | 'identity'>
+  readonly store: Pick<EventStore, 'head' | 'identity' | 'countTypes' | 'readStream'>
+  readonly pace: Pick<Pace, 'windowEvents'>
   readonly records: RebuildRecords
   readonly database: Database
   /** Of the feed. */
@@ -39,22 +51,35 @@ export const createRebuildWorkers = (deps: {
   readonly logger: Logger
   readonly metrics: Metrics
 }) => {
-  const { projections, policy, store, records, database, partitions, logger, metrics } = deps
+  const { projections, policy, store, pace, records, database, partitions, logger, metrics } = deps
+  const carefulUpTo = new Map<string, bigint>()
+  const nameOf = ({ projection, generation }: StoredRebuild): string => `${projection}@${generation}`
 
   /** What is nobody's fault is waited for; anything else ends the rebuild until somebody resumes it. */
   const giveUp = async (rebuild: StoredRebuild, error: unknown): Promise<void> => {
-    const waits = (isTransient(error) && !isExhausted(error)) || error instanceof BuildFenced
-    if (waits || error instanceof RebuildStopped) throw error
+    const failure = failureOf(error)
+    if (failure.carefulUpTo !== undefined) carefulUpTo.set(nameOf(rebuild), failure.carefulUpTo)
+    if (failure.waits) throw error
     const { projection, generation, phase } = rebuild
     logger.error({ err: error, projection, generation, phase }, 'a rebuild has failed')
     metrics.rebuilds.inc({ projection, outcome: 'failed' })
-    await records.fail(rebuild, reasonOf(error))
+    await records.fail(rebuild, failure.reason)
+  }
+
+  /** What was told of it may be more: it was not all written when somebody died. */
+  const countDone = async ({ types }: Projection, position: bigint): Promise<bigint> => {
+    if (position === 0n) return 0n
+    const relevance = createRelevance(types)
+    return [...(await store.countTypes(position))].reduce(
+      (all, [type, events]) => (relevance.byName(type) ? all + events : all),
+      0n,
+    )
   }
 
   const openWorker = async (rebuild: StoredRebuild): Promise<RebuildWorker> => {
     const projection = projections.get(rebuild.projection)
     if (!projection) throw new Error(`this version has no projection ${rebuild.projection}`)
-    const ahead = (await records.putBack()).get(`${rebuild.projection}@${rebuild.generation}`)
+    const ahead = (await records.putBack()).get(nameOf(rebuild))
     if (ahead !== undefined) {
       await projection.generations?.drop(rebuild.generation)
       await records.beginsAnew(rebuild, await store.head())
@@ -63,43 +88,58 @@ export const createRebuildWorkers = (deps: {
     let reason: string | undefined
     let hurried = false
     const over = new AbortController()
-    const builder = await openBuilder({
+    const careful = (): bigint => carefulUpTo.get(nameOf(rebuild)) ?? 0n
+    const waits = (why: string | undefined): void => {
+      reason = why
+      if (why === undefined) return
+      if (hurried) over.abort()
+      // It may be for ever, so that whoever cancels it must not have to wait as well.
+      void records.progress(rebuild, { error: why }).then(
+        (goesOn) => goesOn || over.abort(),
+        () => undefined,
+      )
+    }
+    const parkedStreams = new Set<string>()
+    const builder: Builder = await openBuilder({
       projection,
+      parkedStreams,
       generation: rebuild.generation,
+      windowEvents: () => (builder.position() < careful() ? 0 : pace.windowEvents()),
       lanes: rebuild.phase === 'loading' ? rebuild.lanes : partitions,
+      store,
       logIdentity: await store.identity(),
       database,
       policy,
       logger,
-      onWait: (why) => {
-        reason = why
-        if (why === undefined) return
-        if (hurried) over.abort()
-        // It may be for ever, so that whoever cancels it must not have to wait as well.
-        void records.progress(rebuild, { error: why }).then(
-          (goesOn) => goesOn || over.abort(),
-          () => undefined,
-        )
-      },
+      onWait: waits,
     })
+    let progress = (): Progress => ({ position: builder.position(), handled: builder.handled() })
+    const done = rebuild.phase === 'loading' ? await countDone(projection, builder.position()) : rebuild.eventsDone
     const begunAt = performance.now()
     let savedAt = begunAt
     let counted = 0
     const save = (): Promise<boolean> => {
       const seconds = (performance.now() - begunAt) / 1_000
-      const handled = builder.handled()
+      const { position, handled } = progress()
       metrics.rebuildEvents.inc({ projection: rebuild.projection }, handled - counted)
       counted = handled
       return records.progress(rebuild, {
-        eventsDone: rebuild.eventsDone + BigInt(handled),
-        position: builder.position(),
+        eventsDone: done + BigInt(handled),
+        position,
         // What is caught up with comes at the pace of those who append it.
         ...(rebuild.phase === 'loading' && handled > 0 && seconds > 0 ? { eventsPerSecond: handled / seconds } : {}),
         ...(reason === undefined ? {} : { error: reason }),
       })
     }
     return {
+      rebuild,
       builder,
+      waits,
+      carefulUpTo: careful,
+      parkedStreams,
+      reached: (told) => {
+        progress = () => told
+      },
       over: over.signal,
       hurry: () => {
         hurried = true
@@ -116,13 +156,11 @@ export const createRebuildWorkers = (deps: {
   }
 
   /** Opens those that can be opened. */
-  const openWorkers = async (
-    rebuilds: readonly StoredRebuild[],
-  ): Promise<ReadonlyMap<RebuildWorker, StoredRebuild>> => {
-    const workers = new Map<RebuildWorker, StoredRebuild>()
+  const openWorkers = async (rebuilds: readonly StoredRebuild[]): Promise<readonly RebuildWorker[]> => {
+    const workers: RebuildWorker[] = []
     for (const rebuild of rebuilds)
       try {
-        workers.set(await openWorker(rebuild), rebuild)
+        workers.push(await openWorker(rebuild))
       } catch (error) {
         await giveUp(rebuild, error)
       }

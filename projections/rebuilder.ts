@@ -1,8 +1,8 @@
 import type { Leases } from '../platform/leases.ts'
 import { backOffMs, pause } from '../platform/pause.ts'
+import { reasonOf } from './rebuild-failure.ts'
 import type { StoredRebuild } from './rebuild-records.ts'
 import { createRebuildSteps, type RebuildStepDependencies } from './rebuild-steps.ts'
-import { reasonOf } from './rebuild-worker.ts'
 
 export interface RebuilderDependencies extends RebuildStepDependencies {
   readonly leases: Pick<Leases, 'acquire'>

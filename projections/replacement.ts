@@ -1,4 +1,5 @@
-import { UndecodableEvent, validateFact } from '../schemas/codec.ts'
+import { validateFact } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { StoredEvent, StoredFact } from '../schemas/envelope.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import { newestNameOf } from '../schemas/stored-names.ts'

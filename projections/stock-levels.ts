@@ -1,8 +1,7 @@
-import type { Transaction } from '../platform/database.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { InventoryEvent } from '../schemas/inventory.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
-import { foldRows, rowStatements } from './row-fold.ts'
+import { type RowTable, rowEffect } from './row-fold.ts'
 
 /** Units. The table adds what is available: on hand less reserved. */
 export interface StockRow {
@@ -12,11 +11,13 @@ export interface StockRow {
   readonly updated_at: string
 }
 
-const statements = rowStatements({
+const table: RowTable = {
   table: 'stock',
   key: 'sku',
   columns: { sku: 'text', on_hand: 'bigint', reserved: 'bigint', updated_at: 'timestamptz' },
-})
+}
+
+type Recorded = RecordedEvent<InventoryEvent>
 
 /** What an event makes of a row. */
 export const evolve = (row: StockRow | undefined, { type, data }: InventoryEvent): StockRow => {
@@ -48,12 +49,11 @@ export const stockLevels: PostgresProjection<InventoryEvent['type']> = {
   partitionedByStream: true,
   handles: ['StockReceived', 'StockAdjusted', 'StockReserved', 'ReservationReleased', 'StockCommitted'],
   ddl: loadDdl(new URL('stock-levels.sql', import.meta.url)),
-  apply: (transaction: Transaction, schema: string, events: readonly RecordedEvent<InventoryEvent>[], { bulk }) =>
-    foldRows<StockRow, RecordedEvent<InventoryEvent>>(transaction, statements(schema), {
-      events,
-      bulk,
-      keyOf: (event) => event.data.sku,
-      keyOfRow: (row) => row.sku,
-      evolve,
-    }),
+  apply: rowEffect<StockRow, Recorded, Recorded, undefined>({
+    table,
+    keyOf: (event) => event.data.sku,
+    keyOfRow: (row) => row.sku,
+    prepare: async () => undefined,
+    evolve,
+  }),
 }

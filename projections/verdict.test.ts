@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { EngineUnavailable } from '../platform/failures.ts'
 import { createRelevance } from '../platform/relevance.ts'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { ParkedStreamsChanged } from './parking.ts'

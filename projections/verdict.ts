@@ -1,6 +1,6 @@
 import { isTransient } from '../platform/database.ts'
 import { backOffMs } from '../platform/pause.ts'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import { ParkedStreamsChanged } from './parking.ts'
 
 /** Why a projection does not go on; `orderlog_projection_waiting` has a series for each. */

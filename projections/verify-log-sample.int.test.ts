@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { EventStore } from '../platform/event-store.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { type EventStoreDbRig, openEventStoreDbRig } from '../test/support/eventstoredb-rig.ts'
 import { createMemoryEventStore } from '../test/support/memory-event-store.ts'

@@ -1,4 +1,4 @@
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 

@@ -1,7 +1,7 @@
 import { leaderboardDeltas } from '../platform/leaderboard-deltas.ts'
 import { type Board, bucketOf, type LeaderboardDelta } from '../platform/leaderboard-store.ts'
 import type { EventPlace } from '../platform/log-continuity.ts'
-import { decodeEvent, UndecodableEvent } from '../schemas/codec.ts'
+import { decodeEvent, UndecodableEvent } from '../schemas/decoding.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { type Instant, isAfter } from './as-of.ts'
 import type { ReadApiDependencies } from './dependencies.ts'

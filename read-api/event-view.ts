@@ -1,4 +1,4 @@
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { EventMetadata, RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { EventView } from '../schemas/views.ts'
 import { publicData } from '../schemas/withheld.ts'

@@ -1,5 +1,5 @@
 import type { RawData, WebSocket } from 'ws'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import { CommandRejected, type ErrorCode } from '../schemas/errors.ts'
 import { closeCodes, type SubscribeMessage } from '../schemas/live.ts'
 import type { Leaderboard } from '../schemas/views.ts'

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { FeedBatch } from '../platform/event-feed.ts'
 import { EngineUnavailable } from '../platform/failures.ts'
 import { silentLogger } from '../platform/logging.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { createLiveHub } from './live-hub.ts'
 

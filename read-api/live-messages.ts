@@ -1,5 +1,5 @@
 import type { RawData } from 'ws'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import { CommandRejected, errors } from '../schemas/errors.ts'
 import { type ClientMessage, type ServerMessage, subscribeMessages, UnsubscribeMessage } from '../schemas/live.ts'
 import { validate } from '../schemas/validation.ts'

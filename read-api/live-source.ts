@@ -1,4 +1,4 @@
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { StoredEvent } from '../schemas/envelope.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import { orderStream } from '../schemas/streams.ts'

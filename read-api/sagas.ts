@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { Statement } from '../platform/database.ts'
 import type { HttpServer } from '../platform/http-server.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import { Timestamp, Uuid } from '../schemas/primitives.ts'
 import { ListSagasQuery, OrderIdParams } from '../schemas/queries.ts'
 import { fulfilmentStream } from '../schemas/streams.ts'

@@ -1,5 +1,5 @@
 import { holdsEvent } from '../platform/log-continuity.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import { CommandRejected } from '../schemas/errors.ts'
 import { type Instant, isAfter, type Patience, parseAsOf, patienceOf, refuseFuture } from './as-of.ts'

@@ -1,7 +1,7 @@
 import type { Clock } from '../platform/clock.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import type { Logger } from '../platform/logging.ts'
-import { decodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { FulfilmentEvent, FulfilmentStep } from '../schemas/fulfilment.ts'
 import { orderStream } from '../schemas/streams.ts'

@@ -1,6 +1,7 @@
 import { v5, v7 } from 'uuid'
 import type { EventStore } from '../platform/event-store.ts'
-import { decodeEvent, encodeEvent } from '../schemas/codec.ts'
+import { encodeEvent } from '../schemas/codec.ts'
+import { decodeEvent } from '../schemas/decoding.ts'
 import type { EventMetadata } from '../schemas/envelope.ts'
 import type { FulfilmentEvent } from '../schemas/fulfilment.ts'
 import { fulfilmentStream } from '../schemas/streams.ts'

@@ -48,8 +48,8 @@ export const rowOf = (state: Fulfilment, revision: bigint, now: Date): InstanceR
 })
 
 /**
- * The commit need not wait for the disk: a crash of the server loses it only together with the checkpoint that is
- * written later, and the triggers are then repeated.
+ * The commit waits for the disk: whoever saved it goes on past its trigger, also when the server crashes under a process
+ * that lives on and writes down a later checkpoint. A timer that is lost then never fires.
  */
 const saveStatement: Statement = {
   name: 'saga_save',
@@ -63,7 +63,7 @@ const saveStatement: Statement = {
       saga_version = excluded.saga_version, revision = excluded.revision, started_at = excluded.started_at,
       updated_at = excluded.updated_at, attempts = excluded.attempts
     where i.revision <= excluded.revision
-    returning order_id, set_config('synchronous_commit', 'off', true)
+    returning order_id
   ), wanted as (
     select t.order_id, t.name, t.due_at
     from unnest($12::uuid[], $13::text[], $14::timestamptz[]) t(order_id, name, due_at) join accepted using (order_id)

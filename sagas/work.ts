@@ -1,6 +1,6 @@
 import type { FeedEvent } from '../platform/event-feed.ts'
 import { createRelevance } from '../platform/relevance.ts'
-import { UndecodableEvent } from '../schemas/codec.ts'
+import { UndecodableEvent } from '../schemas/decoding.ts'
 import type { PaymentEvent } from '../schemas/payment.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import type { Impulse } from './advance.ts'

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { decodeEvent, encodeEvent, eventSchemas, InvalidEvent, UndecodableEvent } from './codec.ts'
+import { encodeEvent, eventSchemas, InvalidEvent } from './codec.ts'
+import { decodeEvent, UndecodableEvent } from './decoding.ts'
 import type { StoredEvent } from './envelope.ts'
-import { retiredSchemas } from './history.ts'
+import { retiredSchemas } from './retired-schemas.ts'
 import { namesOf, storedNames } from './stored-names.ts'
 import { validate } from './validation.ts'
 

@@ -2,7 +2,7 @@ import { decorrelatedJitterGenerator, ExponentialBackoff, handleWhen, retry } fr
 import type { EventStore, StreamHistory } from '../platform/event-store.ts'
 import { EngineUnavailable, NeverSent } from '../platform/failures.ts'
 import type { SnapshotStore } from '../platform/snapshots.ts'
-import { decodeFact } from '../schemas/codec.ts'
+import { decodeFact } from '../schemas/decoding.ts'
 import type { NewEvent, StoredEvent, StoredFact } from '../schemas/envelope.ts'
 import type { DomainEvent } from '../schemas/events.ts'
 import { createBoundedCache } from './bounded-cache.ts'

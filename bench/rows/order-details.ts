@@ -6,7 +6,7 @@ import { createPersonalDataVault, type PersonalDataVault } from '../../platform/
 import { orderDetails } from '../../projections/order-details.ts'
 import { createPostgresProjection } from '../../projections/postgres-sink.ts'
 import { createProjector } from '../../projections/projector.ts'
-import { decodeEvent } from '../../schemas/codec.ts'
+import { decodeEvent } from '../../schemas/decoding.ts'
 import type { OrderEvent } from '../../schemas/order.ts'
 import type { Contender, Measured } from '../contender.ts'
 import { drive } from '../measure.ts'

@@ -37,18 +37,24 @@ const rebuild = async (url: string, projections: string, upTo = ''): Promise<Reb
 
 /** Where the same rows are copied to and from: what the order list looks like when all is built. */
 let rows: { readonly url: string; readonly file: string } | undefined
+/** What the first round has measured besides. */
+let told: Pick<Measured, 'note'> = {}
 
 const rate = (count: number, seconds: number): string => Math.round(count / seconds).toLocaleString('en')
 
 const ours: Contender = {
   count: orders,
   warmUp: 0,
-  rounds: 1,
   open: async (bench) => {
     const shop = await openOurs(bench)
     await seedLog(shop, createPersonalDataVault(shop.database), orders)
     return {
       run: async (): Promise<Measured> => {
+        // Once: what is compared with COPY is done again in turns with it.
+        if (rows) {
+          const { seconds } = await rebuild(shop.url, 'order_details')
+          return { done: orders, seconds, latenciesMs: [], ...told }
+        }
         const few = await rebuild(shop.url, 'order_details', String(fewEvents))
         const all = await rebuild(shop.url, 'order_details')
         await mkdir('.orderlog', { recursive: true })
@@ -65,16 +71,14 @@ const ours: Contender = {
         const boards = await rebuild(shop.url, 'leaderboards')
         const together = await rebuild(shop.url, 'order_details,order_timeline,leaderboards')
         const halves = (all.loaded - all.half) / all.half
-        return {
-          done: orders,
-          seconds: all.seconds,
-          latenciesMs: [],
+        told = {
           note:
             `order_details: ${rate(events, all.seconds)} events/s, second half in ${halves.toFixed(2)} of the time of the first, ` +
             `peak RSS ${few.peakRssMb} MB at ${fewEvents.toLocaleString('en')} and ${all.peakRssMb} MB at ${events.toLocaleString('en')} events; ` +
             `order_timeline: ${rate(events, timeline.seconds)} rows/s; leaderboards: ${rate(events, boards.seconds)} events/s read; ` +
             `all three at once, reading the log once: ${rate(events, together.seconds)} events/s`,
         }
+        return { done: orders, seconds: all.seconds, latenciesMs: [], ...told }
       },
       close: async () => {
         await shop.close()
@@ -115,6 +119,7 @@ const raw: Contender = {
 /** The peer counts events, of which an order has four. */
 const inOrders = (contender: Contender): Contender => ({
   ...contender,
+  rounds: 1,
   open: async (bench) => {
     const side = await contender.open(bench)
     return {
@@ -129,11 +134,12 @@ const inOrders = (contender: Contender): Contender => ({
 
 export const rebuildRow: Row = {
   name: 'rebuild',
+  seconds: 600,
   unit: 'orders/s',
   compares:
     'order_details built anew from a log of 1,000,000 events (250,000 orders of 4, 1,000 under way at a time), its process, ' +
-    'plan, bulk load, indexes, catching up and swap included, verification not; peer: the Emmett consumer of projection-100k ' +
-    'over 100,000 events; raw: COPY of the same rows into the same table and its indexes. Goal: 0.4 of COPY.',
+    'plan, bulk load, indexes, catching up and swap included, verification not, in turns with COPY; peer: the Emmett consumer of projection-100k ' +
+    'over 100,000 events; raw: COPY of the same rows, in its usual text format, into the same table and its indexes. Goal: 0.4 of COPY.',
   ours,
   peer: inOrders(emmettOrders),
   raw,

@@ -10,7 +10,7 @@ import { orderOf, stockUp } from '../shop.ts'
 import { askAgainMs } from '../visible-commands.ts'
 
 const ordersPerSecond = 20
-const samples = 400
+const samples = 1_200
 const seeded = 50_000
 const rebuilt = ['order_details', 'order_timeline', 'leaderboards']
 const asked = { operator: 'bench' }

@@ -132,11 +132,12 @@ test('killed while indexes are made and while it is verified, it goes on by itse
   await waiting(table, 'ShareLock', left)
   expect(await told('order_details')).toMatchObject({ phase: 'indexing', state: 'running', generation })
 
-  // In the queue behind who makes the indexes, and before who verifies.
-  const letVerify = hold(`lock table ${table} in access exclusive mode`)
-  await waiting(table, 'AccessExclusiveLock')
+  // Behind who makes the indexes, and before who verifies.
+  const letOn = await hold('lock table platform.rebuilds in share mode')
   await letIndex()
-  const letGo = await letVerify
+  await waiting('platform.rebuilds', 'RowExclusiveLock')
+  const letGo = await hold(`lock table ${table} in access exclusive mode`)
+  await letOn()
   const verifier = await waiting(table, 'AccessShareLock')
   expect(await told('order_details')).toMatchObject({ phase: 'verifying', state: 'running', error: null })
   await restart()

@@ -15,7 +15,7 @@ import { openPostgresEventStore } from '../../platform/postgres-event-store.ts'
 import { createConsistencyWaiter } from '../../projections/consistency.ts'
 import type { Projection } from '../../projections/projection.ts'
 import { createProjector, type ProjectorDependencies } from '../../projections/projector.ts'
-import { decodeEvent } from '../../schemas/codec.ts'
+import { decodeEvent } from '../../schemas/decoding.ts'
 import type { RecordedEvent, StoredEvent } from '../../schemas/envelope.ts'
 import { openTestDatabase } from './postgres.ts'
 

@@ -65,6 +65,7 @@ export const createMemoryEventStore = (): EventStore => {
     append,
     readAll,
     seeks: true,
+    splits: false,
     readStream: async (stream, { direction = 'forwards', from, limit } = {}) => {
       const stored = streams.get(stream) ?? []
       const chosen =
@@ -87,7 +88,7 @@ export const createMemoryEventStore = (): EventStore => {
         } else await progress.beyond(position, signal)
       }
     },
-    countTypes: (upTo) => countTypesByReading(readAll, upTo),
+    countTypes: (upTo, after) => countTypesByReading(readAll, upTo, after),
     head: async () => BigInt(log.length),
     last: async () => log.at(-1),
     identity: async () => identity,

@@ -36,7 +36,7 @@ export const makeNewerCode = () =>
     ['schemas/stored-names.js', /'order\.shipped\.v1'/, "'order.shipped.v2'"],
     ['schemas/order.js', /(OrderShipped: strict\(\{)/, '$1 service: Type.Optional(Type.String()),'],
     [
-      'schemas/history.js',
+      'schemas/retired-schemas.js',
       /(export const retiredSchemas = \{)/,
       `import { orderEvents } from './order.js';
 const { service: _, ...shippedV1 } = orderEvents.OrderShipped.properties;

@@ -1,5 +1,5 @@
 import type { EventStore } from '../../platform/event-store.ts'
-import type { Projection } from '../../projections/projection.ts'
+import type { Projection, ProjectionSink, SinkBatch } from '../../projections/projection.ts'
 import { orderLife } from './order-events.ts'
 import { append } from './projection-rig.ts'
 
@@ -46,7 +46,12 @@ export const intercepted = (
       ...generations,
       at: (generation) => {
         const sink = generations.at(generation)
-        return { ...sink, apply: (batch) => apply(generation, batch, () => sink.apply(batch)) }
+        const over = <Sink extends Pick<ProjectionSink, 'apply'>>(inner: Sink): Sink => ({
+          ...inner,
+          apply: (batch: SinkBatch) => apply(generation, batch, () => inner.apply(batch)),
+        })
+        const { inWindows } = sink
+        return { ...over(sink), ...(inWindows ? { inWindows: (windowEvents) => over(inWindows(windowEvents)) } : {}) }
       },
     },
   }

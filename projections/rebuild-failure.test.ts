@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { CommandRejected } from '../schemas/errors.ts'
-import { reasonOf } from './rebuild-worker.ts'
+import { reasonOf } from './rebuild-failure.ts'
 
 test('the reason of a refusal says what it is about', () => {
   const detail = 'this version has no read model sales'

@@ -1,0 +1,104 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { eventually } from '../test/support/eventually.ts'
+import { type HangingProxy, openHangingProxy } from '../test/support/hanging-proxy.ts'
+import { openTestDatabase, type TestDatabase } from '../test/support/postgres.ts'
+import { type Database, openDatabase } from './database.ts'
+import { EngineUnavailable } from './failures.ts'
+import { silentLogger as logger } from './logging.ts'
+
+let server: TestDatabase
+beforeAll(async () => {
+  server = await openTestDatabase()
+})
+afterAll(() => server.drop())
+
+const numbers = (count: number): string =>
+  Array.from({ length: count }, (_, index) => `${index + 1}\t${'x'.repeat(100)}\n`).join('')
+const rows = (upTo: number) => `select n, repeat('x', 100) from generate_series(1, ${upTo}) n`
+
+describe('rows that are copied out', () => {
+  let database: Database
+  let pid: number
+  const pidNow = async () => (await database.query<{ pid: number }>('select pg_backend_pid() as pid'))[0]?.pid
+  beforeEach(async () => {
+    database = openDatabase(server.url, { max: 1, logger, statementTimeoutMs: 1_000 })
+    pid = (await pidNow()) ?? 0
+  })
+  afterEach(() => database.close())
+
+  test('come whole, and the connection serves the next statement', async () => {
+    for (const count of [0, 1, 20_000]) {
+      const { sent, whole } = await database.copyOut(`copy (${rows(count)}) to stdout`, 10_000_000)
+      expect(whole).toBe(true)
+      expect(sent.toString()).toBe(numbers(count))
+    }
+    expect(await pidNow()).toBe(pid)
+  })
+
+  test('end after so many bytes, and the connection with them', async () => {
+    const { sent, whole } = await database.copyOut(`copy (${rows(500_000)}) to stdout`, 100_000)
+    expect(whole).toBe(false)
+    expect(sent.length).toBeGreaterThan(100_000)
+    expect(numbers(20_000).startsWith(sent.toString())).toBe(true)
+    expect(sent.toString().endsWith('x\n')).toBe(true)
+    expect(await pidNow()).not.toBe(pid)
+  })
+
+  test('are not those of an error, nor is the connection lost to it', async () => {
+    const failing = (upTo: number) => `copy (select n, 1 / (n - ${upTo}) from generate_series(1, ${upTo}) n) to stdout`
+    for (const upTo of [1, 2, 100_000])
+      await expect(database.copyOut(failing(upTo), 10_000_000)).rejects.toThrow('division by zero')
+    await expect(database.copyOut('copy nowhere to stdout', 10_000_000)).rejects.toThrow('does not exist')
+    expect(await pidNow()).toBe(pid)
+  })
+
+  test('have what the server says meanwhile go past them', async () => {
+    await database.query(`create function pg_temp.told(n integer) returns integer language plpgsql
+      as $$ begin raise notice 'at %', n; return n; end $$`)
+    const { sent } = await database.copyOut('copy (select pg_temp.told(n) from generate_series(1, 3) n) to stdout', 100)
+    expect(sent.toString()).toBe('1\n2\n3\n')
+    expect(await pidNow()).toBe(pid)
+  })
+
+  test('that take too long are cancelled by the server', async () => {
+    const slow = 'copy (select n, pg_sleep(0.1) from generate_series(1, 100) n) to stdout'
+    await expect(database.copyOut(slow, 10_000_000)).rejects.toThrow(EngineUnavailable)
+    expect(await pidNow()).toBe(pid)
+  })
+
+  test('are lost with the connection', async () => {
+    const slow = `copy (select n, pg_sleep(0.01) from generate_series(1, 90) n) to stdout`
+    const copied = expect(database.copyOut(slow, 10_000_000)).rejects.toThrow(EngineUnavailable)
+    await server.database.query('select pg_sleep(0.1), pg_terminate_backend($1)', [pid])
+    await copied
+    await eventually(
+      async () => database.pool.totalCount,
+      (connections) => connections === 0,
+    )
+    expect(await pidNow()).not.toBe(pid)
+  })
+})
+
+describe('a server that hangs among the rows', () => {
+  let proxy: HangingProxy
+  let database: Database
+  beforeEach(async () => {
+    proxy = await openHangingProxy(server.url)
+    database = openDatabase(proxy.url, { max: 1, logger, statementTimeoutMs: 500, goodbyeMs: 200 })
+    await database.query('select 1')
+  })
+  afterEach(async () => {
+    proxy.resume()
+    await database.close()
+    await proxy.close()
+  })
+
+  test('is given up, together with the connection', async () => {
+    proxy.hang()
+    await expect(database.copyOut(`copy (${rows(20_000)}) to stdout`, 10_000_000)).rejects.toThrow(EngineUnavailable)
+    expect(database.pool.totalCount).toBe(0)
+    proxy.resume()
+    const { sent } = await database.copyOut(`copy (${rows(10)}) to stdout`, 10_000_000)
+    expect(sent.toString()).toBe(numbers(10))
+  })
+})
