@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../test/support/eventually.ts'
 import { hasRedisServer, type RedisServer, startRedisServer } from '../test/support/redis-server.ts'
+import { choosePort } from './embedded-postgres-postmaster.ts'
 import { EngineUnavailable, StartupError } from './failures.ts'
 import { silentLogger as logger } from './logging.ts'
 import { openRedis, type RedisConnection } from './redis-connection.ts'
@@ -115,7 +116,7 @@ describe.skipIf(!hasRedisServer)(
         certificate,
       ]
       execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' })
-      const tlsPort = plain.port + 1 > 65_535 ? plain.port - 1 : plain.port + 1
+      const tlsPort = await choosePort()
       const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate]
       const server = await startRedisServer({
         settings: ['--tls-port', String(tlsPort), ...files, '--tls-auth-clients', 'no'],

@@ -1,10 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { choosePort } from '../../platform/embedded-postgres-postmaster.ts'
 import { eventually } from './eventually.ts'
 
 const installed = (): boolean => {
@@ -18,16 +18,6 @@ const installed = (): boolean => {
 
 /** Whether this machine has a Redis to start: tests that kill, pause and empty one need their own. */
 export const hasRedisServer = installed()
-
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** A Redis of a test's own, with an append-only file, gone when it is stopped. */
 export interface RedisServer {
@@ -46,12 +36,15 @@ export interface RedisServer {
   stop(): Promise<void>
 }
 
-/** @param options.settings further ones of the command line: `['--requirepass', 'secret']` */
+/**
+ * @param options.settings further ones of the command line: `['--requirepass', 'secret']`
+ * @throws Error with what the server said, when it ends instead of answering
+ */
 export const startRedisServer = async (
-  options: { readonly settings?: readonly string[]; readonly password?: string; readonly port?: number } = {},
+  options: { readonly settings?: readonly string[]; readonly password?: string } = {},
 ): Promise<RedisServer> => {
   const directory = await mkdtemp(join(tmpdir(), 'orderlog-redis-'))
-  const port = options.port ?? (await freePort())
+  const port = await choosePort()
   const settings = ['--dir', directory, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'yes']
   let child: ChildProcess | undefined
 
@@ -71,14 +64,19 @@ export const startRedisServer = async (
   }
 
   const start = async (): Promise<void> => {
-    child = spawn('redis-server', ['--port', String(port), ...settings, ...(options.settings ?? [])], {
-      stdio: 'ignore',
+    const started = spawn('redis-server', ['--port', String(port), ...settings, ...(options.settings ?? [])], {
+      stdio: ['ignore', 'pipe', 'inherit'],
     })
+    child = started
+    const said: string[] = []
+    started.stdout.setEncoding('utf8').on('data', (text: string) => said.push(text))
+    const hasEnded = () => started.exitCode !== null || started.signalCode !== null
     await eventually(
-      () => command('PING'),
-      (answer) => answer === 'PONG',
+      async () => hasEnded() || (await command('PING')) === 'PONG',
+      (done) => done,
       { what: 'Redis answering' },
     )
+    if (hasEnded()) throw new Error(`redis-server on port ${port} ended:\n${said.join('').slice(-2000)}`)
   }
 
   const kill = async (): Promise<void> => {
