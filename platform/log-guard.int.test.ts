@@ -247,6 +247,31 @@ test('an engine that stayed ahead of a PostgreSQL that was put back is found, on
   expect((await guard.examine()).map(({ consumer }) => consumer)).toEqual(['board', 'board@1'])
 })
 
+test('a generation that is built from the log that was put back is none that was kept, however often it is looked', async () => {
+  const { engine, keeping } = openEngine()
+  const generation = (number: number, state: string) =>
+    database().query(
+      "insert into platform.generations (projection, generation, version, state) values ('board', $1, 1, $2)",
+      [number, state],
+    )
+  const found = async () => (await guardOver(keeping).examine()).map(({ consumer }) => consumer)
+  await grow(6)
+  engine.position = 6n
+  await keepTrail(keeping)
+  await generation(1, 'kept')
+  await putLogBack(4n)
+  expect(await found()).toEqual(['board', 'board@1'])
+  // The live one stays ahead of the end of the log until it is swapped.
+  await generation(3, 'building')
+  expect(await found()).toEqual(['board', 'board@1'])
+  await grow(1)
+  await keepTrail(keeping)
+  expect(await found()).toEqual(['board', 'board@1'])
+  // Put back once more, while it is being built.
+  await putLogBack(4n)
+  expect(await found()).toEqual(['board', 'board@1', 'board@3'])
+})
+
 test('what was built from another log is found in every engine', async () => {
   const { engine, keeping } = openEngine()
   const other = '00000000-0000-4000-8000-000000000000'

@@ -68,9 +68,8 @@ export const createLogGuard = (deps: {
       return [{ consumer, why }]
     })
     if (found.length > 0) {
-      const why = 'kept from before an older log was put back'
-      const others = await records.otherGenerations(keeping.projections)
-      const added = await records.add([...found, ...others.map((consumer) => ({ consumer, why }))], lives)
+      const again = lost !== undefined || other !== undefined
+      const added = await records.add(found, { lives, projections: keeping.projections, again })
       if (added.length > 0)
         logger.fatal({ engine: keeping.engine, consumers: added, ...found[0] }, 'an older log was put back')
     }

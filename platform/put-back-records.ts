@@ -42,6 +42,36 @@ const keepLives = async (transaction: Queryable, found: readonly PutBack[]): Pro
   return readLives(transaction)
 }
 
+/** How it was looked where consumers stand. */
+export interface Looked {
+  /** From before: a consumer that has begun another meanwhile is left out, for it was mended. */
+  readonly lives: Lives
+  /**
+   * Their other generations, which cannot be looked at, are written down with who is found to be ahead. Only with who was
+   * not known to be: what is built from then on is built from the log that was put back.
+   */
+  readonly projections: readonly string[]
+  /** The log was put back since somebody last looked, whoever is known already. */
+  readonly again: boolean
+}
+
+const insert = async (transaction: Queryable, found: readonly PutBack[]): Promise<string[]> => {
+  const rows = await transaction.query<{ consumer: string }>(
+    `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
+     on conflict do nothing returning consumer`,
+    [found.map(({ consumer }) => consumer), found.map(({ why }) => why)],
+  )
+  return rows.map(({ consumer }) => consumer)
+}
+
+/** The generations of projections that are not live: `order_details@2`. */
+const otherGenerations = (transaction: Queryable, projections: readonly string[]): Promise<PutBack[]> =>
+  transaction.query<PutBack>(
+    `select projection || '@' || generation as consumer, 'kept from before an older log was put back' as why
+     from platform.generations where projection = any ($1::text[])`,
+    [projections],
+  )
+
 /** Who was found ahead of a log that was put back: platform.put_back. It stays true however far the log grows. */
 export const createPutBackRecords = (database: Database) => ({
   /** Of these consumers, or of all. */
@@ -57,29 +87,18 @@ export const createPutBackRecords = (database: Database) => ({
   /**
    * Writes them down, the first reason for good; returns those that were not known.
    *
-   * @param seen their lives, from before it was looked where they stand: one that has begun another meanwhile is left out,
-   * for that was mended
+   * @param looked what is known from before it was looked where they stand
    */
-  add: (found: readonly PutBack[], seen?: Lives): Promise<readonly string[]> =>
+  add: (found: readonly PutBack[], looked?: Looked): Promise<readonly string[]> =>
     database.transaction(async (transaction) => {
-      const now = seen && (await keepLives(transaction, found))
-      const still = found.filter(({ consumer }) => now?.get(consumer) === seen?.get(consumer))
-      const added = await transaction.query<{ consumer: string }>(
-        `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
-         on conflict do nothing returning consumer`,
-        [still.map(({ consumer }) => consumer), still.map(({ why }) => why)],
-      )
+      const now = looked && (await keepLives(transaction, found))
+      const still = found.filter(({ consumer }) => now?.get(consumer) === looked?.lives.get(consumer))
+      const added = await insert(transaction, still)
+      if (looked && (added.length > 0 || (looked.again && still.length > 0)))
+        added.push(...(await insert(transaction, await otherGenerations(transaction, looked.projections))))
       if (added.length > 0) await forgetShortCuts(transaction)
-      return added.map(({ consumer }) => consumer)
+      return added
     }),
-  /** The generations of projections that are not live: `order_details@2`. */
-  otherGenerations: async (projections: readonly string[]): Promise<readonly string[]> => {
-    const rows = await database.query<{ consumer: string }>(
-      `select projection || '@' || generation as consumer from platform.generations where projection = any ($1::text[])`,
-      [projections],
-    )
-    return rows.map(({ consumer }) => consumer)
-  },
   remove: (consumer: string): Promise<unknown> => removePutBack(database, consumer),
   /** An operator wants it mended. */
   mend: (consumer: string): Promise<unknown> =>

@@ -34,8 +34,13 @@ export const spawnCli = (
   })
 }
 
-/** What a command prints and how it ends. */
-export const finished = async (child: ChildProcess): Promise<Finished> => {
+/**
+ * What a command prints and how it ends.
+ *
+ * @param withinMs after which a command that hangs is ended
+ * @throws Error with what it has printed, when it hangs
+ */
+export const finished = async (child: ChildProcess, withinMs = 240_000): Promise<Finished> => {
   let stdout = ''
   let stderr = ''
   child.stdout?.on('data', (chunk) => {
@@ -44,16 +49,28 @@ export const finished = async (child: ChildProcess): Promise<Finished> => {
   child.stderr?.on('data', (chunk) => {
     stderr += chunk
   })
+  let hangs = false
+  const patience = setTimeout(() => {
+    hangs = true
+    child.kill('SIGKILL')
+  }, withinMs)
   const [code] = (await once(child, 'close')) as [number | null]
+  clearTimeout(patience)
+  if (hangs) throw new Error(`it did not end within ${withinMs} ms:\n${stdout}\n${stderr}`)
   return { code, stdout, stderr }
 }
 
-/** Waits until a child of `orderlog start` says that it is ready; rejects with its log when it ends before. */
-export const ready = async (child: ChildProcess): Promise<PlatformProcess> => {
+/** Waits until a child of `orderlog start` says that it is ready; rejects with its log when it ends before, or hangs. */
+export const ready = async (child: ChildProcess, withinMs = 240_000): Promise<PlatformProcess> => {
   const log: string[] = []
   const exited = once(child, 'exit') as Promise<[number | null]>
   child.stdout?.resume()
+  let patience: NodeJS.Timeout | undefined
   const url = await new Promise<string>((resolve, reject) => {
+    patience = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error(`it was not ready within ${withinMs} ms:\n${log.join('\n')}`))
+    }, withinMs)
     if (!child.stderr) return reject(new Error('no standard error'))
     createInterface({ input: child.stderr }).on('line', (line) => {
       log.push(line)
@@ -61,7 +78,7 @@ export const ready = async (child: ChildProcess): Promise<PlatformProcess> => {
       if (said?.[1]) resolve(said[1])
     })
     void exited.then(([code]) => reject(new Error(`it ended with ${code} before it was ready:\n${log.join('\n')}`)))
-  })
+  }).finally(() => clearTimeout(patience))
   return {
     url,
     pid: child.pid ?? 0,
