@@ -1,17 +1,12 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander'
-import { demo } from './cli/demo.ts'
-import { exportEvents } from './cli/export.ts'
-import { forget } from './cli/forget.ts'
-import { importEvents } from './cli/import.ts'
-import { migrateDatabase } from './cli/migrate.ts'
-import { discardParked, editParked, listParked, retryParked, showParked } from './cli/parked.ts'
+import type * as parkedCommands from './cli/parked.ts'
 import { addRebuildCommands } from './cli/rebuild-commands.ts'
-import { start } from './cli/start.ts'
-import { status } from './cli/status.ts'
-import { type VerifyCommand, verify } from './cli/verify.ts'
+import type { VerifyCommand } from './cli/verify.ts'
 import { type Role, roles } from './config.ts'
 import { StartupError } from './failures.ts'
+
+// What a command needs is loaded when it is given: the platform takes more than a second, and most commands only ask one.
 
 const wholeNumber = (text: string): number => {
   const value = Number(text)
@@ -52,7 +47,7 @@ program
     `any of ${roles.join(', ')}; all of them when none is named (relay: with KAFKA_BROKERS only)`,
     role,
   )
-  .action(async (chosen: readonly Role[] | undefined) => start(chosen))
+  .action(async (chosen: readonly Role[] | undefined) => (await import('./cli/start.ts')).start(chosen))
 
 program
   .command('demo')
@@ -61,19 +56,22 @@ program
   .option('--rate <n>', 'shoppers per second (default: 20, or 60 with --orders)', wholeNumber)
   .option('--json', 'print one JSON summary as the last line, and no pictures')
   .option('--url <address>', 'send the shoppers to the platform that runs there, on the same engines', address)
-  .action(async (options: { orders?: number; rate?: number; json?: boolean; url?: string }) => demo(options))
+  .action(async (options: { orders?: number; rate?: number; json?: boolean; url?: string }) =>
+    (await import('./cli/demo.ts')).demo(options),
+  )
 
 program
   .command('migrate')
   .description('bring the database schema up to date and exit')
-  .action(async () => migrateDatabase())
+  .action(async () => (await import('./cli/migrate.ts')).migrateDatabase())
 
 program
   .command('status')
   .description('ask the running platform how it is')
   .option('--json', 'print the answers as JSON')
-  .action(async (options: { json?: boolean }) => status(options))
+  .action(async (options: { json?: boolean }) => (await import('./cli/status.ts')).status(options))
 
+const loadParked = () => import('./cli/parked.ts')
 const parked = program
   .command('parked')
   .description('events that a projection could not apply, and what to do about them')
@@ -85,7 +83,7 @@ parked
   .option('--status <status>', 'parked (default), failed, behind, edited or discarded')
   .option('--limit <n>', 'at most so many (default: 50)', wholeNumber)
   .option('--json', 'print the answer as JSON')
-  .action(async (options: Parameters<typeof listParked>[0]) => listParked(options))
+  .action(async (...given: Parameters<typeof parkedCommands.listParked>) => (await loadParked()).listParked(...given))
 
 /** A command about one parked event, or about all those of a stream. */
 const aboutParked = (name: string, description: string, ...rest: readonly string[]): Command => {
@@ -98,14 +96,18 @@ const byOperator = (command: Command): Command =>
     .requiredOption('--reason <text>', 'why, for the record')
     .option('--operator <name>', 'who decides it (default: the user of this session)')
 
-aboutParked('show', 'everything about one event', '<revision>').action(showParked)
-byOperator(aboutParked('retry', "apply a stream's parked events in order, until one fails again")).action(retryParked)
+aboutParked('show', 'everything about one event', '<revision>').action(
+  async (...given: Parameters<typeof parkedCommands.showParked>) => (await loadParked()).showParked(...given),
+)
+byOperator(aboutParked('retry', "apply a stream's parked events in order, until one fails again")).action(
+  async (...given: Parameters<typeof parkedCommands.retryParked>) => (await loadParked()).retryParked(...given),
+)
 byOperator(aboutParked('edit', 'apply something else in the place of an event; the log stays as it is', '<revision>'))
   .requiredOption('--data <json>', 'the whole data of the replacement; @file or - reads it')
   .option('--type <name>', 'the stored name that it is written in (default: the newest version)')
-  .action(editParked)
+  .action(async (...given: Parameters<typeof parkedCommands.editParked>) => (await loadParked()).editParked(...given))
 byOperator(aboutParked('discard', 'go without an event, for good; there will be a gap', '<revision>')).action(
-  discardParked,
+  async (...given: Parameters<typeof parkedCommands.discardParked>) => (await loadParked()).discardParked(...given),
 )
 
 addRebuildCommands(program)
@@ -120,19 +122,21 @@ program
   .option('--operator <name>', 'who repairs (default: who is logged in here)')
   .option('--reason <text>', 'why')
   .option('--json', 'print the reports as JSON')
-  .action(async (projection: string | undefined, options: VerifyCommand) => verify(projection, options))
+  .action(async (projection: string | undefined, options: VerifyCommand) =>
+    (await import('./cli/verify.ts')).verify(projection, options),
+  )
 
 program
   .command('forget')
   .description("destroy the key of a customer's personal data, for ever")
   .argument('<customer>', 'the id of the customer')
-  .action(async (customer: string) => forget(customer))
+  .action(async (customer: string) => (await import('./cli/forget.ts')).forget(customer))
 
 program
   .command('export')
   .description('write the log to standard output, one event a line')
   .option('--from <position>', 'only what comes after this position, the last one that you have', position)
-  .action(async (options: { from?: bigint }) => exportEvents(options))
+  .action(async (options: { from?: bigint }) => (await import('./cli/export.ts')).exportEvents(options))
 
 program
   .command('import')
@@ -141,7 +145,7 @@ program
   .option('--allow-unknown', 'take events whose names this version does not know')
   .option('--accept-truncated', 'take a file that was cut off as far as its whole lines go')
   .action(async (file: string | undefined, options: { allowUnknown?: boolean; acceptTruncated?: boolean }) =>
-    importEvents(file, options),
+    (await import('./cli/import.ts')).importEvents(file, options),
   )
 
 try {

@@ -8,7 +8,7 @@ import type { Metrics } from './metrics.ts'
 import { unsealedOnly } from './partitioning.ts'
 import { createPostgresLogTrail } from './postgres-log-trail.ts'
 import type { PutBackRecords } from './put-back-records.ts'
-import { liveGeneration } from './read-model-generations.ts'
+import { consumerOfGeneration, liveGeneration } from './read-model-generations.ts'
 
 /** @param elsewhere consumers whose checkpoints are not in PostgreSQL; rows of theirs were left when they moved */
 export const keepingInPostgres = (database: Database, elsewhere: readonly string[] = []): Keeping => ({
@@ -21,29 +21,39 @@ export const keepingInPostgres = (database: Database, elsewhere: readonly string
        where ${unsealedOnly} and split_part(consumer, '@', 1) <> all ($1::text[]) group by consumer`,
       [elsewhere],
     ),
-  projections: [],
 })
 
 type Readers = Readonly<Record<string, GenerationsReader>>
 
 /**
- * Where projections stand in an engine of their own, the furthest of their partitions. PostgreSQL says which generation is
- * live: the engine itself goes on naming the former one until a swap is settled.
+ * Where the generations of projections stand in an engine of their own, the furthest of their partitions. PostgreSQL says
+ * which there are and which is live: the engine itself goes on naming the former one until a swap is settled.
  */
-export const standingElsewhere = (database: Database, readers: Readers): ReturnType<Keeping['checkpoints']> =>
-  Promise.all(
-    Object.entries(readers).map(async ([consumer, { generations }]) => {
-      const live = generations.at(await liveGeneration(database, consumer))
-      const positions = (await live.checkpoints(consumer)).map(({ position }) => position)
-      return { consumer, position: positions.reduce((most, each) => (each > most ? each : most), 0n), log: undefined }
-    }),
+export const standingElsewhere = async (
+  database: Database,
+  readers: Readers,
+): Promise<Awaited<ReturnType<Keeping['checkpoints']>>> => {
+  const others = await database.query<{ projection: string; generation: number }>(
+    'select projection, generation from platform.generations where projection = any ($1::text[])',
+    [Object.keys(readers)],
   )
+  const standing = async (consumer: string, projection: string, generation: number) => {
+    const found = await readers[projection]?.generations.at(generation).checkpoints(projection)
+    const position = (found ?? []).reduce((most, each) => (each.position > most ? each.position : most), 0n)
+    return { consumer, position, log: undefined }
+  }
+  return Promise.all([
+    ...Object.keys(readers).map(async (name) => standing(name, name, await liveGeneration(database, name))),
+    ...others.map(({ projection, generation }) =>
+      standing(consumerOfGeneration(projection, generation), projection, generation),
+    ),
+  ])
+}
 
 const keepingElsewhere = (database: Database, engine: string, trail: LogTrail, readers: Readers): Keeping => ({
   ...{ engine, trail },
   has: (consumer) => consumer in readers,
   checkpoints: () => standingElsewhere(database, readers),
-  projections: Object.keys(readers),
 })
 
 /** The guard over every engine that keeps something derived from the log. */
@@ -55,17 +65,18 @@ export const composeLogGuard = (deps: {
 }): LogGuard => {
   const { engines, records, logger, metrics } = deps
   const { database, store, leaderboards, searchIndex } = engines
-  const elsewhere: Keeping[] = []
+  const elsewhere: { readonly keeping: Keeping; readonly names: readonly string[] }[] = []
+  const add = (engine: string, trail: LogTrail, readers: Readers) =>
+    elsewhere.push({ keeping: keepingElsewhere(database, engine, trail, readers), names: Object.keys(readers) })
   if (leaderboards.checkpoints && leaderboards.trail)
-    elsewhere.push(keepingElsewhere(database, 'Redis', leaderboards.trail, { leaderboards: leaderboards.checkpoints }))
+    add('Redis', leaderboards.trail, { leaderboards: leaderboards.checkpoints })
   if (searchIndex.checkpoints && searchIndex.trail) {
     const { products, orders } = searchIndex.checkpoints
-    const readers = { product_search: products, order_search: orders }
-    elsewhere.push(keepingElsewhere(database, 'Elasticsearch', searchIndex.trail, readers))
+    add('Elasticsearch', searchIndex.trail, { product_search: products, order_search: orders })
   }
-  const names = elsewhere.flatMap(({ projections }) => projections)
+  const names = elsewhere.flatMap((one) => one.names)
   return createLogGuard({
-    keepings: [keepingInPostgres(database, names), ...elsewhere],
+    keepings: [keepingInPostgres(database, names), ...elsewhere.map(({ keeping }) => keeping)],
     ...{ store, records, logger, metrics },
   })
 }

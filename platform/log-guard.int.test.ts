@@ -43,9 +43,14 @@ const stand = async (consumer: string, position: bigint): Promise<void> => {
   )
 }
 
-/** An engine beside PostgreSQL, with a consumer `board` in it. */
+/** An engine beside PostgreSQL, with a consumer `board` in it, and with generations of it that are not live. */
 const openEngine = () => {
-  const engine = { position: 0n, trail: undefined as Trail | undefined, away: false }
+  const engine = {
+    position: 0n,
+    others: {} as Record<string, bigint>,
+    trail: undefined as Trail | undefined,
+    away: false,
+  }
   const answering = () => {
     if (engine.away) throw new EngineUnavailable('Redis', new Error('gone'))
   }
@@ -54,7 +59,10 @@ const openEngine = () => {
     has: (consumer) => consumer === 'board',
     checkpoints: async () => {
       answering()
-      return [{ consumer: 'board', position: engine.position, log: undefined }]
+      return Object.entries({ board: engine.position, ...engine.others }).map(([consumer, position]) => ({
+        ...{ consumer, position },
+        log: undefined,
+      }))
     },
     trail: {
       read: async () => {
@@ -66,7 +74,6 @@ const openEngine = () => {
         engine.trail = trail
       },
     },
-    projections: ['board'],
   }
   return { engine, keeping }
 }
@@ -229,8 +236,7 @@ test('an engine that stayed ahead of a PostgreSQL that was put back is found, on
   await stand('orders', 8n)
   engine.position = 8n
   await keepTrail(postgres, keeping)
-  await database().query(`insert into platform.generations (projection, generation, version, state)
-    values ('board', 1, 1, 'kept'), ('orders', 1, 1, 'kept')`)
+  engine.others = { 'board@1': 5n, 'board@2': 3n }
   // All of PostgreSQL is as it was at 4.
   if (!trail) throw new Error('no trail')
   await postgres.trail.write(trail)
@@ -243,33 +249,28 @@ test('an engine that stayed ahead of a PostgreSQL that was put back is found, on
   engine.away = false
   const guard = guardOver(postgres, keeping)
   expect(await guard.ahead('board')).toMatch(/its checkpoint is 8, but the log is only known to be the same up to 4/)
-  // A generation that is kept beside it may be ahead as well.
+  // Of those that are kept beside it the one that is ahead as well.
   expect((await guard.examine()).map(({ consumer }) => consumer)).toEqual(['board', 'board@1'])
 })
 
-test('a generation that is built from the log that was put back is none that was kept, however often it is looked', async () => {
+test('a generation that is built from the log that was put back is not ahead with the live one, until it is put back again', async () => {
   const { engine, keeping } = openEngine()
-  const generation = (number: number, state: string) =>
-    database().query(
-      "insert into platform.generations (projection, generation, version, state) values ('board', $1, 1, $2)",
-      [number, state],
-    )
   const found = async () => (await guardOver(keeping).examine()).map(({ consumer }) => consumer)
   await grow(6)
   engine.position = 6n
   await keepTrail(keeping)
-  await generation(1, 'kept')
   await putLogBack(4n)
-  expect(await found()).toEqual(['board', 'board@1'])
+  expect(await found()).toEqual(['board'])
   // The live one stays ahead of the end of the log until it is swapped.
-  await generation(3, 'building')
-  expect(await found()).toEqual(['board', 'board@1'])
-  await grow(1)
+  engine.others = { 'board@2': 4n }
+  expect(await found()).toEqual(['board'])
   await keepTrail(keeping)
-  expect(await found()).toEqual(['board', 'board@1'])
-  // Put back once more, while it is being built.
-  await putLogBack(4n)
-  expect(await found()).toEqual(['board', 'board@1', 'board@3'])
+  await grow(4)
+  engine.others = { 'board@2': 8n }
+  await keepTrail(keeping)
+  expect(await found()).toEqual(['board'])
+  await putLogBack(7n)
+  expect(await found()).toEqual(['board', 'board@2'])
 })
 
 test('what was built from another log is found in every engine', async () => {
@@ -295,4 +296,34 @@ test('replies that may speak of lost events are made anew under their first comm
   await guardOver(keeping).examine()
   expect(await ids()).toEqual([{ command_id: before?.command_id, forgotten: true }])
   expect(await database().query('select from platform.snapshots')).toEqual([])
+})
+
+test('the same when nobody is ahead, or everybody who is was known', async () => {
+  const keeping = keepingInPostgres(database())
+  const remembered = async () =>
+    (await database().query('select from platform.idempotency_keys where reply is not null')).length
+  const remember = () =>
+    database().query(`insert into platform.idempotency_keys (scope, key, body_hash, command_id, owner, claimed_at, renewed_at, reply)
+      values ('POST /v1/orders', gen_random_uuid(), '', gen_random_uuid(), gen_random_uuid(), now(), now(), '{}')`)
+  await grow(2)
+  await keepTrail(keeping)
+  await grow(4)
+  await stand('orders', 2n)
+  await keepTrail(keeping)
+  await remember()
+  expect(await guardOver(keeping).examine()).toEqual([])
+  expect(await remembered()).toBe(1)
+  await putLogBack(4n)
+  expect(await guardOver(keeping).examine()).toEqual([])
+  expect(await remembered()).toBe(0)
+  await stand('orders', 4n)
+  await putLogBack(3n)
+  expect(await guardOver(keeping).examine()).toHaveLength(1)
+  await keepTrail(keeping)
+  await grow(3)
+  await keepTrail(keeping)
+  await remember()
+  await putLogBack(4n)
+  expect(await guardOver(keeping).examine()).toHaveLength(1)
+  expect(await remembered()).toBe(0)
 })

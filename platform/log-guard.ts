@@ -13,10 +13,11 @@ export interface Keeping {
   readonly trail: LogTrail
   /** Whether a consumer's checkpoints are here. */
   has(consumer: string): boolean
-  /** Where consumers stand, the furthest of their partitions, and in which log. @throws EngineUnavailable */
+  /**
+   * Where consumers stand, the furthest of their partitions, and in which log; the generations of a projection that are
+   * not live, too: `order_details@2`. @throws EngineUnavailable
+   */
   checkpoints(): Promise<readonly { consumer: string; position: bigint; log: string | undefined }[]>
-  /** Projections whose other generations are here too, but not among the checkpoints. */
-  readonly projections: readonly string[]
 }
 
 /**
@@ -67,9 +68,9 @@ export const createLogGuard = (deps: {
       const why = `${where}, but the log is only known to be the same up to ${known}: an older log was put back`
       return [{ consumer, why }]
     })
-    if (found.length > 0) {
-      const again = lost !== undefined || other !== undefined
-      const added = await records.add(found, { lives, projections: keeping.projections, again })
+    const looked = { lives, lost: lost !== undefined || other !== undefined }
+    if (found.length > 0 || looked.lost) {
+      const added = await records.add(found, looked)
       if (added.length > 0)
         logger.fatal({ engine: keeping.engine, consumers: added, ...found[0] }, 'an older log was put back')
     }

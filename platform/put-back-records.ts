@@ -46,31 +46,9 @@ const keepLives = async (transaction: Queryable, found: readonly PutBack[]): Pro
 export interface Looked {
   /** From before: a consumer that has begun another meanwhile is left out, for it was mended. */
   readonly lives: Lives
-  /**
-   * Their other generations, which cannot be looked at, are written down with who is found to be ahead. Only with who was
-   * not known to be: what is built from then on is built from the log that was put back.
-   */
-  readonly projections: readonly string[]
-  /** The log was put back since somebody last looked, whoever is known already. */
-  readonly again: boolean
+  /** The log has lost events since somebody last looked, whoever is ahead of it. */
+  readonly lost: boolean
 }
-
-const insert = async (transaction: Queryable, found: readonly PutBack[]): Promise<string[]> => {
-  const rows = await transaction.query<{ consumer: string }>(
-    `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
-     on conflict do nothing returning consumer`,
-    [found.map(({ consumer }) => consumer), found.map(({ why }) => why)],
-  )
-  return rows.map(({ consumer }) => consumer)
-}
-
-/** The generations of projections that are not live: `order_details@2`. */
-const otherGenerations = (transaction: Queryable, projections: readonly string[]): Promise<PutBack[]> =>
-  transaction.query<PutBack>(
-    `select projection || '@' || generation as consumer, 'kept from before an older log was put back' as why
-     from platform.generations where projection = any ($1::text[])`,
-    [projections],
-  )
 
 /** Who was found ahead of a log that was put back: platform.put_back. It stays true however far the log grows. */
 export const createPutBackRecords = (database: Database) => ({
@@ -87,17 +65,19 @@ export const createPutBackRecords = (database: Database) => ({
   /**
    * Writes them down, the first reason for good; returns those that were not known.
    *
-   * @param looked what is known from before it was looked where they stand
+   * @param looked how it was looked where they stand
    */
   add: (found: readonly PutBack[], looked?: Looked): Promise<readonly string[]> =>
     database.transaction(async (transaction) => {
       const now = looked && (await keepLives(transaction, found))
       const still = found.filter(({ consumer }) => now?.get(consumer) === looked?.lives.get(consumer))
-      const added = await insert(transaction, still)
-      if (looked && (added.length > 0 || (looked.again && still.length > 0)))
-        added.push(...(await insert(transaction, await otherGenerations(transaction, looked.projections))))
-      if (added.length > 0) await forgetShortCuts(transaction)
-      return added
+      const added = await transaction.query<{ consumer: string }>(
+        `insert into platform.put_back (consumer, why) select * from unnest($1::text[], $2::text[])
+         on conflict do nothing returning consumer`,
+        [still.map(({ consumer }) => consumer), still.map(({ why }) => why)],
+      )
+      if (added.length > 0 || looked?.lost) await forgetShortCuts(transaction)
+      return added.map(({ consumer }) => consumer)
     }),
   remove: (consumer: string): Promise<unknown> => removePutBack(database, consumer),
   /** An operator wants it mended. */

@@ -187,9 +187,12 @@ export const createRebuildRecords = (database: Database) => {
       // What was live before may be ahead of a log that was put back, and stays so.
       await removePutBack(transaction, `${projection}@${generation}`)
       await transaction.query(
-        `update platform.put_back b set consumer = b.consumer || '@' || g.generation from platform.generations g
+        `insert into platform.put_back (consumer, why, found_at, mending)
+         select b.consumer || '@' || g.generation, b.why, b.found_at, b.mending
+         from platform.put_back b, platform.generations g
          where b.consumer = $1 and g.projection = $1 and g.state = 'kept'
-           and g.replaced_at = (select max(replaced_at) from platform.generations where projection = $1)`,
+           and g.replaced_at = (select max(replaced_at) from platform.generations where projection = $1)
+         on conflict do nothing`,
         [projection],
       )
       await removePutBack(transaction, projection)

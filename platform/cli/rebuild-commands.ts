@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { AskedOptions } from './platform-client.ts'
-import { dropGeneration, listGenerations, listProjections, swapBack } from './projections.ts'
-import { type RebuildOptions, rebuild } from './rebuild.ts'
+import type { RebuildOptions } from './rebuild.ts'
+
+const load = () => import('./projections.ts')
 
 const sample = (text: string): number | 'all' => {
   if (text === 'all') return text
@@ -35,32 +36,36 @@ export const addRebuildCommands = (program: Command): void => {
       .option('--follow', 'look on at a rebuild that is under way')
       .option('--cancel', 'let it stand where it is')
       .option('--resume', 'go on with one that was cancelled or has failed'),
-  ).action(async (names: readonly string[], options: RebuildOptions) => rebuild(names, options))
+  ).action(async (names: readonly string[], options: RebuildOptions) =>
+    (await import('./rebuild.ts')).rebuild(names, options),
+  )
 
   const projections = program.command('projections').description('read models and their generations')
   projections
     .command('list', { isDefault: true })
     .description('version, generation and lag of each, and what there is to be done')
     .option('--json', 'print the answer as JSON')
-    .action(async (options: AskedOptions) => listProjections(options))
+    .action(async (options: AskedOptions) => (await load()).listProjections(options))
   projections
     .command('generations')
     .description('what there is of one: the live generation, one that is built, those that are kept')
     .argument('<projection>')
     .option('--json', 'print the answer as JSON')
-    .action(async (name: string, options: AskedOptions) => listGenerations(name, options))
+    .action(async (name: string, options: AskedOptions) => (await load()).listGenerations(name, options))
   asked(
     projections
       .command('swap-back')
       .description('make the generation live again that was live before')
       .argument('<projection>')
       .option('--detach', 'do not wait for the end'),
-  ).action(async (name: string, options: AskedOptions & { detach?: boolean }) => swapBack(name, options))
+  ).action(async (name: string, options: AskedOptions & { detach?: boolean }) => (await load()).swapBack(name, options))
   asked(
     projections
       .command('drop')
       .description('remove a generation that is kept, or what a cancelled or failed rebuild has built')
       .argument('<projection>')
       .argument('<generation>', 'its number', generation),
-  ).action(async (name: string, number: number, options: AskedOptions) => dropGeneration(name, number, options))
+  ).action(async (name: string, number: number, options: AskedOptions) =>
+    (await load()).dropGeneration(name, number, options),
+  )
 }

@@ -73,13 +73,11 @@ const openShop = async (on: TestEngines, more: Readonly<Record<string, string>> 
       const ORDERLOG_PORT = new URL(running().url).port
       const args = ['rebuild', '--stale', '--sample', '20', '--operator', 'ada', '--reason', 'restored']
       return finished(spawnCli(args, { ...environment, ORDERLOG_PORT })).catch(async (error: unknown) => {
-        const [rebuilds, putBack, { body }] = await Promise.all([
+        const state = await Promise.all([
           ask('select * from platform.rebuilds'),
           ask('select * from platform.put_back'),
-          send(running().url, 'GET', '/v1/projections'),
         ])
-        const said = running().log.slice(-100).join('\n')
-        throw new Error(`${String(error)}\n${JSON.stringify({ rebuilds, putBack, body })}\n${said}`)
+        throw new Error(`${String(error)}\n${JSON.stringify(state)}\n${running().log.slice(-100).join('\n')}`)
       })
     },
     /** Rows of the read models and of the saga that tell what was applied. */

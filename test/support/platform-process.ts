@@ -54,14 +54,13 @@ export const finished = async (child: ChildProcess, withinMs = 240_000): Promise
     hangs = true
     child.kill('SIGKILL')
   }, withinMs)
-  const [code] = (await once(child, 'close')) as [number | null]
-  clearTimeout(patience)
+  const [code] = (await once(child, 'close').finally(() => clearTimeout(patience))) as [number | null]
   if (hangs) throw new Error(`it did not end within ${withinMs} ms:\n${stdout}\n${stderr}`)
   return { code, stdout, stderr }
 }
 
 /** Waits until a child of `orderlog start` says that it is ready; rejects with its log when it ends before, or hangs. */
-export const ready = async (child: ChildProcess, withinMs = 240_000): Promise<PlatformProcess> => {
+export const ready = async (child: ChildProcess, withinMs = 150_000): Promise<PlatformProcess> => {
   const log: string[] = []
   const exited = once(child, 'exit') as Promise<[number | null]>
   child.stdout?.resume()
