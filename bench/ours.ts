@@ -29,7 +29,8 @@ const connections = connectionsFor(roles) / 2
 export const openOurs = async (bench: Bench): Promise<Ours> => {
   const { url } = await bench.createDatabase('ours')
   await migrate(url, logger)
-  const database = openDatabase(url, { max: connections, logger })
+  // Long enough to vacuum a log of a million events on a busy disk.
+  const database = openDatabase(url, { max: connections, logger, statementTimeoutMs: 600_000 })
   const store = openPostgresEventStore({ database, logger })
   return {
     url,
