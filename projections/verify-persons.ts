@@ -1,7 +1,9 @@
+import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 import { customerStream } from '../schemas/streams.ts'
 import type { LogReader, Reach } from './verify-log.ts'
 import { canonical, type ExpectedRow, type RowModel } from './verify-model.ts'
+import { reading } from './verify-unreadable.ts'
 
 /** Tells whether what a row shows of a person is right: in clear as long as it can be opened, and gone when it cannot. */
 export interface PersonCheck {
@@ -24,11 +26,17 @@ export const createPersonCheck = (deps: {
 }): PersonCheck => {
   const { open, log } = deps
 
-  /** Where the log says that a key was given up; undefined when it never was. */
+  /**
+   * Where the log says that a key was given up; undefined when it never was.
+   *
+   * @throws UnreadableEvent
+   */
   const forgottenAt = async (customerId: string | undefined, keyId: string): Promise<bigint | undefined> => {
     if (customerId === undefined) return undefined
     const events = await log.of({ stream: customerStream(customerId) }, ['PersonalDataForgotten'])
-    return events.find((event) => event.type === 'PersonalDataForgotten' && event.data.keyIds.includes(keyId))?.position
+    const givesUp = (event: RecordedEvent) =>
+      event.type === 'PersonalDataForgotten' && reading(event, () => event.data.keyIds.includes(keyId))
+    return events.find(givesUp)?.position
   }
 
   return {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { silentLogger } from '../platform/logging.ts'
-import { orderStream } from '../schemas/streams.ts'
+import { customerStream, orderStream } from '../schemas/streams.ts'
 import { newEvent } from '../test/support/new-event.ts'
 import { orderLife } from '../test/support/order-events.ts'
 import { openRebuildRig } from '../test/support/rebuild-rig.ts'
-import { openVerifyRig, type VerifyRig } from '../test/support/verify-rig.ts'
+import { openVerifyRig, type VerifyRig, wholeHistory } from '../test/support/verify-rig.ts'
 import { createParkedEvents } from './parked-events.ts'
 
 const who = { operator: 'ada', reason: 'a test' }
@@ -111,6 +111,24 @@ test('one that the projection has gone past and not parked is refused with its p
   const refusal = { code: 'verify-event-unreadable', details: { projection: 'sales', position: '2' } }
   await expect(rig.verifier.verify('sales')).rejects.toMatchObject(refusal)
   await expect(rig.verifier.verify('sales', { repair: who })).rejects.toMatchObject(refusal)
+})
+
+test('so is an erasure that nobody can read, where a person is not shown as they should be', async () => {
+  const { events, gone, refunded } = wholeHistory(rig.vault)
+  await rig.append(...events)
+  await rig.store.append(customerStream('ada'), [newEvent({}, 'customer.personal-data-forgotten.v1')], 'none')
+  const position = await rig.store.head()
+  await rig.caughtUp()
+  expect(await rig.verifier.verify('order_details')).toMatchObject({ differences: [] })
+  const spoil = (orderId: string) =>
+    rig.rows("update order_details.orders set name = 'Somebody' where order_id = $1", [orderId])
+  await spoil(gone.orderId)
+  expect(await rig.verifier.verify('order_details')).toMatchObject({ differenceCount: 1 })
+  await spoil(refunded.orderId)
+  await expect(rig.verifier.verify('order_details')).rejects.toMatchObject({
+    code: 'verify-event-unreadable',
+    details: { projection: 'order_details', position: String(position) },
+  })
 })
 
 test('edited or discarded, it is what was decided', async () => {
