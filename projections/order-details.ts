@@ -4,7 +4,7 @@ import type { CustomerEvent } from '../schemas/customer.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { OrderEvent } from '../schemas/order.ts'
 import { evolve, type OrderRow } from './order-row.ts'
-import type { Erasure, Forget } from './personal-data-eraser.ts'
+import { type Erasure, erasureOf, type Forget, isForgotten } from './personal-data-eraser.ts'
 import { createPersons, type Vault } from './persons.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
 import { type RowTable, rowEffect } from './row-fold.ts'
@@ -48,7 +48,6 @@ const lockAlone = {
 type OfOrder = RecordedEvent<OrderEvent>
 type Handled = RecordedEvent<OrderEvent | CustomerEvent>
 type Placed = Extract<OrderEvent, { type: 'OrderPlaced' }>
-const isForgotten = (event: Handled): event is RecordedEvent<CustomerEvent> => event.type === 'PersonalDataForgotten'
 const isOfOrder = (event: Handled): event is OfOrder => !isForgotten(event)
 const isPlaced = (event: Handled): event is RecordedEvent<Placed> => event.type === 'OrderPlaced'
 const sealedIn = (events: readonly Handled[]) => events.filter(isPlaced).map((event) => event.data.personal)
@@ -102,7 +101,7 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
       prepare: async (events) => {
         // The keys go before the rows are emptied: an order that is projected later (it may have been parked) must find
         // nothing to open, whether or not whoever forgot the customer came to destroying them.
-        const keys = events.filter(isForgotten).flatMap((event) => event.data.keyIds)
+        const keys = events.filter(isForgotten).flatMap((event) => erasureOf(event).keyIds)
         if (keys.length > 0) await vault.destroy(keys)
         return persons.open(sealedIn(events))
       },
@@ -117,12 +116,7 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
         return (row) => (row.personal_key !== null && gone.has(row.personal_key) ? { ...row, ...nobody } : row)
       },
       conclude: async (transaction, schema, others) => {
-        if (others.length > 0)
-          await emptyPersons(
-            transaction,
-            schema,
-            others.filter(isForgotten).map(({ data }) => data),
-          )
+        if (others.length > 0) await emptyPersons(transaction, schema, others.filter(isForgotten).map(erasureOf))
       },
     }),
   }

@@ -4,6 +4,7 @@ import type { OrderEvent } from '../schemas/order.ts'
 import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { foldDocuments } from './document-fold.ts'
+import { erasureOf, isForgotten } from './personal-data-eraser.ts'
 import type { Projection } from './projection.ts'
 import { storeGenerations, storeSink } from './store-sink.ts'
 
@@ -80,8 +81,7 @@ export const orderSearch = (deps: { readonly index: OrderSearch; readonly vault:
       (event) => event.data.orderId,
       (document: OrderDocument | undefined, event) => evolve(document, event, personOf),
     )
-    const erasures = events.flatMap((event) => (event.type === 'PersonalDataForgotten' ? [event.data] : []))
-    return { upserts, erasures: erasures.map(({ customerId, keyIds }) => ({ customerId, keyIds })) }
+    return { upserts, erasures: events.filter(isForgotten).map(erasureOf) }
   }
   const sinkOf = (index: OrderSearch) => storeSink(name, index, effectOn(index))
   return {

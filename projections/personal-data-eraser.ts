@@ -1,4 +1,6 @@
-import type { CustomerEvent } from '../schemas/customer.ts'
+import { type CustomerEvent, customerEvents } from '../schemas/customer.ts'
+import type { RecordedEvent } from '../schemas/envelope.ts'
+import { validate } from '../schemas/validation.ts'
 import type { PostgresProjection } from './postgres-sink.ts'
 
 /** What a read model holds of a customer who is forgotten. */
@@ -6,6 +8,21 @@ export interface Erasure {
   readonly customerId: string
   /** The keys that were destroyed. */
   readonly keyIds: readonly string[]
+}
+
+export const isForgotten = (event: RecordedEvent): event is RecordedEvent<CustomerEvent> =>
+  event.type === 'PersonalDataForgotten'
+
+/**
+ * What an event says is to be erased.
+ *
+ * @throws Error when it was written by another hand and does not say it: gone past as if there was nothing to erase, the person would stay
+ */
+export const erasureOf = ({ data }: RecordedEvent<CustomerEvent>): Erasure => {
+  const validation = validate(customerEvents.PersonalDataForgotten, data)
+  if (validation.valid) return { customerId: data.customerId, keyIds: data.keyIds }
+  const said = validation.problems.map(({ path, message }) => `${path} ${message}`.trim())
+  throw new Error(`the event does not say what to erase: it ${said.join(', ')}`)
 }
 
 /** Takes persons out of every generation of a read model. Harmless when repeated. */
@@ -28,7 +45,7 @@ export const personalDataEraser = (
   handles: ['PersonalDataForgotten'],
   ddl: { tables: '', indexes: [] },
   apply: async (_transaction, _schema, events) => {
-    const erasures = events.map(({ data: { customerId, keyIds } }) => ({ customerId, keyIds }))
+    const erasures = events.map(erasureOf)
     // First: whoever writes a row afterwards finds nothing to open.
     await vault.destroy(erasures.flatMap(({ keyIds }) => keyIds))
     // An engine that is away keeps nobody in the others.

@@ -1,6 +1,7 @@
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 import { customerStream } from '../schemas/streams.ts'
+import { erasureOf, isForgotten } from './personal-data-eraser.ts'
 import type { LogReader, Reach } from './verify-log.ts'
 import { canonical, type ExpectedRow, type RowModel } from './verify-model.ts'
 import { reading } from './verify-unreadable.ts'
@@ -29,13 +30,26 @@ export const createPersonCheck = (deps: {
   /**
    * Where the log says that a key was given up; undefined when it never was.
    *
+   * @param skipped positions of what is parked
    * @throws UnreadableEvent
    */
-  const forgottenAt = async (customerId: string | undefined, keyId: string): Promise<bigint | undefined> => {
+  const forgottenAt = async (
+    customerId: string | undefined,
+    keyId: string,
+    skipped: ReadonlySet<bigint>,
+  ): Promise<bigint | undefined> => {
     if (customerId === undefined) return undefined
     const events = await log.of({ stream: customerStream(customerId) }, ['PersonalDataForgotten'])
-    const givesUp = (event: RecordedEvent) =>
-      event.type === 'PersonalDataForgotten' && reading(event, () => event.data.keyIds.includes(keyId))
+    const givesUp = (event: RecordedEvent): boolean => {
+      if (!isForgotten(event)) return false
+      try {
+        return reading(event, () => erasureOf(event)).keyIds.includes(keyId)
+      } catch (error) {
+        // It is why it is parked, and gives up nothing.
+        if (skipped.has(event.position)) return false
+        throw error
+      }
+    }
     return events.find(givesUp)?.position
   }
 
@@ -49,7 +63,7 @@ export const createPersonCheck = (deps: {
         personal.fields.filter((field) => canonical(found[field]) !== canonical(right[field]))
       const wrong = differing(personal.of(person, sealed))
       if (wrong.length === 0) return []
-      const at = await forgottenAt(customerId, sealed.keyId)
+      const at = await forgottenAt(customerId, sealed.keyId, skipped)
       if (at === undefined) return wrong
       // Forgotten: the read model may already have dropped what can still be opened for a moment,
       if (person !== null && differing(personal.of(null, sealed)).length === 0) return []
