@@ -18,6 +18,11 @@ export interface RebuildThreadData {
 
 /** Rows in the making die young; with less room they would be taken for old, which costs more. --max-semi-space-size goes before. */
 const youngGenerationMb = 96
+/**
+ * Far more than a load has, and still what keeps it small: below 2,048 MB, V8 lets the old generation grow to twice of what lives
+ * in it until it collects, and above to four times. A thread that would need more is ended, and begins anew; the process goes on.
+ */
+const oldGenerationMb = 2_000
 
 /** Starts threads that load; undefined where the program is not compiled, as threads can only be started of what is. */
 export const rebuildThreads = (
@@ -30,7 +35,7 @@ export const rebuildThreads = (
     return new Worker(program, {
       workerData,
       name: `rebuild ${order.share.index + 1} of ${order.share.of}`,
-      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb, maxOldGenerationSizeMb: oldGenerationMb },
     })
   }
 }

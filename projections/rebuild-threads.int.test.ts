@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
+import { availableParallelism, getPriority } from 'node:os'
 import type { Worker as Thread } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { rebuildThreads } from '../platform/compose-rebuild-threads.ts'
@@ -271,6 +272,30 @@ test('a thread that dies is replaced, and nothing is lost or twice', async () =>
   await letGo()
   await expectLoaded(2_000)
   expect(started.length).toBeGreaterThan(most)
+})
+
+/** How much each thread of this process gives way, as Linux says. */
+const nicenesses = async () => {
+  const tasks = await readdir('/proc/self/task')
+  const stats = await Promise.all(tasks.map((task) => readFile(`/proc/self/task/${task}/stat`, 'utf8').catch(() => '')))
+  // The name, in brackets, may have blanks in it; the third field comes after it, and this is the 19th.
+  return stats.filter((stat) => stat !== '').map((stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
+}
+
+/** Whoever runs this may give way already. */
+const ours = getPriority()
+test.runIf(process.platform === 'linux' && ours < 10)('threads that load give way to all others', async () => {
+  await long(500)
+  expect(new Set(await nicenesses())).toEqual(new Set([ours]))
+  const { when, letGo } = await held()
+  open(refusing({ when, errcode: '22003' }))
+  await begin(['order_details'])
+  await beingWritten()
+  const giving = async () => (await nicenesses()).filter((nice) => nice !== ours)
+  await eventually(giving, (found) => found.length >= most, { what: 'threads that give way' })
+  expect(await giving()).toEqual(Array(most).fill(10))
+  await letGo()
+  await expectLoaded(500)
 })
 
 test('who is told to stop ends its threads, and another process goes on', async () => {
