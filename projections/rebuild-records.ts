@@ -129,6 +129,17 @@ export const createRebuildRecords = (database: Database) => {
       )
       return rows.length > 0
     },
+    /** The log has grown while it was read: it is loaded up to there, too. */
+    extend: async (
+      { run, projection }: Pick<Rebuild, 'run' | 'projection'>,
+      { target, eventsTotal }: Pick<StoredRebuild, 'target' | 'eventsTotal'>,
+    ): Promise<void> => {
+      await database.query(
+        `update platform.rebuilds set target = $3, events_total = greatest(events_total, $4), updated_at = now()
+         where run = $1 and projection = $2 and state = 'running'`,
+        [run, projection, target, eventsTotal],
+      )
+    },
     fail: async ({ run, projection }: Pick<Rebuild, 'run' | 'projection'>, error: string): Promise<void> => {
       await database.query(
         `update platform.rebuilds set state = 'failed', error = $3, updated_at = now()

@@ -27,6 +27,12 @@ export type VerifyGeneration = (
   onCompared: (rows: number) => void,
 ) => Promise<string | undefined>
 
+/**
+ * What others append while it is loaded is loaded too, beside whoever is served and without indexes, until so few positions are
+ * left: those are caught up with.
+ */
+const fewPositions = 2_000n
+
 export interface RebuildStepDependencies {
   readonly projections: readonly Projection[]
   readonly store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'identity' | 'countTypes' | 'splits'>
@@ -45,8 +51,8 @@ export interface RebuildStepDependencies {
 }
 
 /**
- * The steps of rebuilds that read the log together. A rebuild: loading (from the beginning to where the log ended, without
- * indexes) -> indexing -> catching-up -> verifying -> swapping -> done; cancelled | failed from any of them, and back when
+ * The steps of rebuilds that read the log together. A rebuild: loading (from the beginning to where the log ended, and on
+ * until little has come meanwhile, without indexes) -> indexing -> catching-up -> verifying -> swapping -> done; cancelled | failed from any of them, and back when
  * it is resumed. Each step is written down when it is over and is harmless when repeated.
  *
  * @returns does the earliest step that one of them is at; throws what all wait for
@@ -56,7 +62,7 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
   const projections = new Map(deps.projections.map((projection) => [projection.name, projection]))
   const policy = { ...defaultErrorPolicy, ...deps.policy }
   const { pace = createPace(store.head) } = deps
-  const { openWorker, openWorkers, giveUp } = createRebuildWorkers({ ...deps, projections, policy, pace })
+  const { openWorker, openWorkers, giveUp, countUpTo } = createRebuildWorkers({ ...deps, projections, policy, pace })
 
   /** Whoever stops or has lost the rebuild says nothing of it: another process goes on. */
   const giveUpUnless = async (signal: AbortSignal, rebuild: StoredRebuild, error: unknown): Promise<void> => {
@@ -84,16 +90,29 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
     await pace.rest(0, signal)
     const types = await typesFor(rebuilds, position)
     const workers = await openWorkers(rebuilds)
+    const from = workers.reduce(
+      (least, { builder }) => (builder.position() < least ? builder.position() : least),
+      position,
+    )
     const order = { position, types, pace: pace.known?.(), policy, signal }
     const loaded = deps.startThread
       ? await loadInThreads({ startThread: deps.startThread, splits: store.splits, logger }, workers, order)
       : await takeTo(store, workers, { position, types, pace, signal })
-    for (const { rebuild, saved } of loaded) {
+    const head = await store.head()
+    const left = head - position
+    // Those who append half as fast as it loads, or faster, would keep it loading for long or for ever.
+    const goesOn = left > fewPositions && 2n * left <= position - from
+    for (const { rebuild, builder, saved } of loaded) {
       if (!(await saved())) continue
-      // What was done and not counted before somebody died is done all the same. Of a swap back that begins anew nobody has
-      // counted how much there is.
-      const counted = rebuild.eventsTotal > 0n ? { eventsDone: rebuild.eventsTotal } : {}
-      await records.progress(rebuild, { phase: 'indexing', ...counted })
+      // Of a swap back that begins anew nobody has counted how much there is.
+      const isCounted = rebuild.eventsTotal > 0n
+      if (goesOn) {
+        const eventsTotal = isCounted ? await countUpTo(builder.projection, head) : 0n
+        await records.extend(rebuild, { target: head, eventsTotal })
+        continue
+      }
+      // What was done and not counted before somebody died is done all the same.
+      await records.progress(rebuild, { phase: 'indexing', ...(isCounted ? { eventsDone: rebuild.eventsTotal } : {}) })
     }
   }
 

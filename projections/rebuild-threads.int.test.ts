@@ -274,6 +274,43 @@ test('a thread that dies is replaced, and nothing is lost or twice', async () =>
   expect(started.length).toBeGreaterThan(most)
 })
 
+/** How many rows a generation has when its indexes are built: what is loaded, and not caught up with. */
+const countingLoaded =
+  (loaded: (rows: number) => void) =>
+  (projection: Projection): Projection => {
+    const { generations } = projection
+    if (projection.name !== 'order_details' || !generations) return projection
+    const at: typeof generations.at = (generation) => {
+      const sink = generations.at(generation)
+      const complete: typeof sink.complete = async () => {
+        const [row] = await rig.rows<{ count: bigint }>(`select count(*) from order_details_g${generation}.orders`)
+        loaded(Number(row?.count))
+        await sink.complete()
+      }
+      return { ...sink, complete }
+    }
+    return { ...projection, generations: { ...generations, at } }
+  }
+
+test.each([
+  { what: 'loaded, too', first: 5_000, meanwhile: 1_500, loads: 6_500 },
+  { what: 'caught up with, when it is little', first: 5_000, meanwhile: 500, loads: 5_000 },
+  { what: 'caught up with, when it comes as fast as it is loaded', first: 1_200, meanwhile: 1_500, loads: 1_200 },
+])('what is appended during a load is $what', async ({ first, meanwhile, loads }) => {
+  await long(first)
+  const { when, letGo } = await held()
+  const loaded: number[] = []
+  open((projection) => countingLoaded((rows) => loaded.push(rows))(refusing({ when, errcode: '22003' })(projection)))
+  await begin(['order_details'])
+  await beingWritten()
+  await long(meanwhile)
+  await letGo()
+  await expectLoaded(first + meanwhile)
+  expect(loaded).toEqual([loads])
+  const [{ target } = {}] = await rig.rows<{ target: bigint }>('select target from platform.rebuilds')
+  expect(target).toBe(BigInt(2 * loads))
+})
+
 /** How much each thread of this process gives way, as Linux says. */
 const nicenesses = async () => {
   const tasks = await readdir('/proc/self/task')

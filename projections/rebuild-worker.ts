@@ -66,8 +66,8 @@ export const createRebuildWorkers = (deps: {
     await records.fail(rebuild, failure.reason)
   }
 
-  /** What was told of it may be more: it was not all written when somebody died. */
-  const countDone = async ({ types }: Projection, position: bigint): Promise<bigint> => {
+  /** How many events of the log a projection handles. */
+  const countUpTo = async ({ types }: Projection, position: bigint): Promise<bigint> => {
     if (position === 0n) return 0n
     const relevance = createRelevance(types)
     return [...(await store.countTypes(position))].reduce(
@@ -114,7 +114,8 @@ export const createRebuildWorkers = (deps: {
       onWait: waits,
     })
     let progress = (): Progress => ({ position: builder.position(), handled: builder.handled() })
-    const done = rebuild.phase === 'loading' ? await countDone(projection, builder.position()) : rebuild.eventsDone
+    // What was told of it may be more: it was not all written when somebody died.
+    const done = rebuild.phase === 'loading' ? await countUpTo(projection, builder.position()) : rebuild.eventsDone
     const begunAt = performance.now()
     let savedAt = begunAt
     let counted = 0
@@ -167,5 +168,5 @@ export const createRebuildWorkers = (deps: {
     return workers
   }
 
-  return { openWorker, openWorkers, giveUp }
+  return { openWorker, openWorkers, giveUp, countUpTo }
 }
