@@ -1,8 +1,8 @@
 import type { FeedEvent } from '../platform/event-feed.ts'
 import type { EventStore } from '../platform/event-store.ts'
 import type { StreamShare } from '../platform/stream-share.ts'
+import type { Pace } from './pace.ts'
 import type { Builder } from './rebuild-builder.ts'
-import type { Pace } from './rebuild-pace.ts'
 import { readLog } from './rebuild-reading.ts'
 import { BuildFenced } from './window-sink.ts'
 

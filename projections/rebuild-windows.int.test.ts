@@ -15,8 +15,8 @@ import {
 } from '../test/support/projection-rig.ts'
 import { openRebuildRig, operator, type RebuildRig } from '../test/support/rebuild-rig.ts'
 import { type RefusedRows, refuseNoMore, refuseRows } from '../test/support/refused-rows.ts'
+import type { Pace } from './pace.ts'
 import type { Projection } from './projection.ts'
-import type { Pace } from './rebuild-pace.ts'
 import { postgresProjections } from './registry.ts'
 
 let rig: ProjectionRig

@@ -9,6 +9,7 @@ import type { RecordedEvent, StoredEvent } from '../schemas/envelope.ts'
 import type { DomainEventType } from '../schemas/events.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { decidedName, loadDecisions } from './decisions.ts'
+import { createPace } from './pace.ts'
 import { sampleLog } from './verify-log-sample.ts'
 import type { RowOrigin } from './verify-model.ts'
 import { reading, UnreadableEvent } from './verify-unreadable.ts'
@@ -75,7 +76,8 @@ export interface ParkedEvent {
  */
 export interface LogReader {
   /**
-   * Events between two reaches, in log order, page by page; others get their turn between two pages. What cannot be
+   * Events between two reaches, in log order, page by page; others get their turn between two pages. From the beginning of the
+   * log, while others append, it rests longer than it works: nobody holds a moment of the read model open yet. What cannot be
    * decoded, or makes `visit` throw, is noted for `refuseUnread`.
    */
   between(
@@ -144,6 +146,7 @@ export const createLogReader = (
 ): LogReader => {
   let events = 0
   const unread = new Map<bigint, UnreadableEvent>()
+  const pace = createPace(store.head)
   let counted: { readonly upTo: bigint; readonly names: readonly string[] } = { upTo: 0n, names: [] }
 
   /** As the projection was given it, if it concerns these types. */
@@ -193,9 +196,12 @@ export const createLogReader = (
       const filter = names ? { types: names } : {}
       const wanted = givenFor(types)
       const take = visitor(visit)
+      const hasTime = after.least === 0n
       for (let position = after.least; position < to.most; ) {
         signal.throwIfAborted()
-        const page = await store.readAll({ after: position, limit: pageSize, bulk: true, ...filter })
+        const began = performance.now()
+        const limit = hasTime ? Math.min(pageSize, pace.chunkEvents()) : pageSize
+        const page = await store.readAll({ after: position, limit, bulk: true, ...filter })
         for (const stored of await withEdited(page, position)) {
           const { stream, position: place } = stored
           if (place <= after.upTo(stream) || place > to.upTo(stream)) continue
@@ -206,6 +212,7 @@ export const createLogReader = (
         if (page.position === position) await yieldToOthers()
         position = page.position
         await yieldToOthers()
+        if (hasTime) await pace.rest(performance.now() - began, signal)
       }
     },
     of: async (origin, types, wanted = () => true) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createPace } from './rebuild-pace.ts'
+import { createPace } from './pace.ts'
 
 test('it works in short pieces until the log is known to be quiet, and as soon as it is not', async () => {
   let head = 10n

@@ -36,8 +36,8 @@ const knownForMs = 2_000
 const parts = 3
 
 /**
- * Work in bulk takes what the machine has. So while events are appended, and as long as it is not known whether they are, a
- * rebuild works in short pieces and rests twice as long as each of them took (several threads rest as long together); when the log
+ * Work in bulk takes what the machine has. So while events are appended, and as long as it is not known whether they are, whoever
+ * rebuilds or verifies works in short pieces and rests twice as long as each of them took (several threads rest as long together); when the log
  * is quiet it does not rest.
  *
  * @param head the end of the log
