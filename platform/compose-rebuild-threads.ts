@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { getHeapStatistics } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import type { LoadOrder } from '../projections/rebuild-thread.ts'
 import type { StartThread } from '../projections/rebuild-threads.ts'
@@ -21,8 +22,9 @@ const youngGenerationMb = 96
 /**
  * Far more than a load has, and still what keeps it small: below 2,048 MB, V8 lets the old generation grow to twice of what lives
  * in it until it collects, and above to four times. A thread that would need more is ended, and begins anew; the process goes on.
+ * Not more than the process may have itself; --max-old-space-size goes before.
  */
-const oldGenerationMb = 2_000
+const oldGenerationMb = Math.min(2_000, Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20))
 
 /** Starts threads that load; undefined where the program is not compiled, as threads can only be started of what is. */
 export const rebuildThreads = (

@@ -4,7 +4,7 @@ import { constants, getPriority, setPriority } from 'node:os'
 const caller = 0
 
 /**
- * From now on the calling thread has a processor when nobody else wants it, and a tenth of one at least (nice 10). Linux only:
+ * From now on the calling thread has a processor when nobody else wants it, and about a tenth of one beside a single other (nice 10). Linux only:
  * elsewhere nothing happens. A system that does not allow it is warned of, and nothing more.
  */
 export const giveWay = (): void => {

@@ -8,7 +8,7 @@ export interface StoredRebuild extends Rebuild {
   /** Rows to compare before the swap; null: all. */
   readonly sample: number | null
   readonly lanes: number
-  /** The end of the log when it began. */
+  /** To where it is loaded: the end of the log when it began, or later. */
   readonly target: bigint
 }
 
@@ -128,6 +128,14 @@ export const createRebuildRecords = (database: Database) => {
         ],
       )
       return rows.length > 0
+    },
+    /** All is done that there was to load, also what somebody did who died before it was counted. */
+    loaded: async ({ run, projection }: Pick<Rebuild, 'run' | 'projection'>): Promise<void> => {
+      await database.query(
+        `update platform.rebuilds set phase = 'indexing', events_done = events_total, error = null, updated_at = now()
+         where run = $1 and projection = $2 and state = 'running'`,
+        [run, projection],
+      )
     },
     /** The log has grown while it was read: it is loaded up to there, too. */
     extend: async (

@@ -29,7 +29,7 @@ export type VerifyGeneration = (
 
 /**
  * What others append while it is loaded is loaded too, beside whoever is served and without indexes, until so few positions are
- * left: those are caught up with.
+ * left: those are caught up with. In EventStoreDB, where positions are bytes, it ends when no less comes than is loaded.
  */
 const fewPositions = 2_000n
 
@@ -85,6 +85,7 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
   }
 
   const load = async (rebuilds: readonly StoredRebuild[], signal: AbortSignal): Promise<void> => {
+    const headBefore = await store.head()
     const position = rebuilds.reduce((most, { target }) => (target > most ? target : most), 0n)
     // It looks whether others are at work: until the load begins, there is time for a second look.
     await pace.rest(0, signal)
@@ -98,21 +99,15 @@ export const createRebuildSteps = (deps: RebuildStepDependencies) => {
     const loaded = deps.startThread
       ? await loadInThreads({ startThread: deps.startThread, splits: store.splits, logger }, workers, order)
       : await takeTo(store, workers, { position, types, pace, signal })
+    if (loaded.length === 0) return
     const head = await store.head()
-    const left = head - position
     // Those who append half as fast as it loads, or faster, would keep it loading for long or for ever.
-    const goesOn = left > fewPositions && 2n * left <= position - from
+    const goesOn = head - position > fewPositions && 2n * (head - headBefore) <= position - from
     for (const { rebuild, builder, saved } of loaded) {
       if (!(await saved())) continue
-      // Of a swap back that begins anew nobody has counted how much there is.
-      const isCounted = rebuild.eventsTotal > 0n
-      if (goesOn) {
-        const eventsTotal = isCounted ? await countUpTo(builder.projection, head) : 0n
-        await records.extend(rebuild, { target: head, eventsTotal })
-        continue
-      }
-      // What was done and not counted before somebody died is done all the same.
-      await records.progress(rebuild, { phase: 'indexing', ...(isCounted ? { eventsDone: rebuild.eventsTotal } : {}) })
+      if (goesOn)
+        await records.extend(rebuild, { target: head, eventsTotal: await countUpTo(builder.projection, head) })
+      else await records.loaded(rebuild)
     }
   }
 

@@ -116,6 +116,9 @@ export const createRebuildWorkers = (deps: {
     let progress = (): Progress => ({ position: builder.position(), handled: builder.handled() })
     // What was told of it may be more: it was not all written when somebody died.
     const done = rebuild.phase === 'loading' ? await countUpTo(projection, builder.position()) : rebuild.eventsDone
+    /** What is caught up with comes at the pace of those who append it; of the end of a load most of the time is its start. */
+    const tellsRate = (handled: number): boolean =>
+      rebuild.phase === 'loading' && handled > 0 && (rebuild.eventsPerSecond === null || BigInt(handled) >= done)
     const begunAt = performance.now()
     let savedAt = begunAt
     let counted = 0
@@ -127,8 +130,7 @@ export const createRebuildWorkers = (deps: {
       return records.progress(rebuild, {
         eventsDone: done + BigInt(handled),
         position,
-        // What is caught up with comes at the pace of those who append it.
-        ...(rebuild.phase === 'loading' && handled > 0 && seconds > 0 ? { eventsPerSecond: handled / seconds } : {}),
+        ...(tellsRate(handled) && seconds > 0 ? { eventsPerSecond: handled / seconds } : {}),
         ...(reason === undefined ? {} : { error: reason }),
       })
     }

@@ -20,7 +20,7 @@ export interface Rebuild {
   readonly version: number
   readonly phase: RebuildPhase
   readonly state: RebuildState
-  /** Events that the projection handles, up to where the log ended when it began; more once it catches up. */
+  /** Events that the projection handles, up to where it is loaded: where the log ended when it began, or later; more once it catches up. */
   readonly eventsTotal: bigint
   readonly eventsDone: bigint
   /** How much of the log it has. */

@@ -51,4 +51,5 @@ test('while others append, the log is folded in short pages, and in one go where
   }
   await eventually(appending, (sizes) => sizes.every((size) => size === 250))
   expect(await fold(at(1n))).toEqual([500, 500])
+  expect(await fold(at(0n))).toEqual([500, 500])
 })

@@ -76,8 +76,8 @@ export interface ParkedEvent {
  */
 export interface LogReader {
   /**
-   * Events between two reaches, in log order, page by page; others get their turn between two pages. From the beginning of the
-   * log, while others append, it rests longer than it works: nobody holds a moment of the read model open yet. What cannot be
+   * Events between two reaches, in log order, page by page; others get their turn between two pages. From `nowhere` on, while
+   * others append, it rests longer than it works: nobody holds a moment of the read model open yet. What cannot be
    * decoded, or makes `visit` throw, is noted for `refuseUnread`.
    */
   between(
@@ -196,7 +196,7 @@ export const createLogReader = (
       const filter = names ? { types: names } : {}
       const wanted = givenFor(types)
       const take = visitor(visit)
-      const hasTime = after.least === 0n
+      const hasTime = after === nowhere
       for (let position = after.least; position < to.most; ) {
         signal.throwIfAborted()
         const began = performance.now()
