@@ -19,5 +19,5 @@ EXPOSE 3000
 ENV ORDERLOG_HOST=0.0.0.0 ORDERLOG_TRUSTED_NETWORK=true
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:3000/health/live').then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/platform/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--no-allocation-site-pretenuring", "dist/platform/cli.js"]
 CMD ["start"]

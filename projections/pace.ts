@@ -25,7 +25,7 @@ export interface PaceKnowledge {
 const whole = 5_000
 const short = 250
 /** Rows are written less often the larger a window is, and kept in memory until then. */
-const window = 16_000
+const window = 20_000
 /** The log counts as quiet when nothing was appended for so long, milliseconds. */
 const quietAfterMs = 2_000
 /** How often is looked whether it is quiet, milliseconds. */
