@@ -3,8 +3,9 @@ import { everyGeneration } from '../platform/every-generation.ts'
 import type { CustomerEvent } from '../schemas/customer.ts'
 import type { RecordedEvent } from '../schemas/envelope.ts'
 import type { OrderEvent } from '../schemas/order.ts'
+import type { Erasure } from './erasure.ts'
 import { evolve, type OrderRow } from './order-row.ts'
-import { type Erasure, erasureOf, type Forget, isForgotten } from './personal-data-eraser.ts'
+import { erasuresIn, type Forget, isForgotten } from './personal-data-eraser.ts'
 import { createPersons, type Vault } from './persons.ts'
 import { loadDdl, type PostgresProjection } from './postgres-sink.ts'
 import { type RowTable, rowEffect } from './row-fold.ts'
@@ -101,7 +102,7 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
       prepare: async (events) => {
         // The keys go before the rows are emptied: an order that is projected later (it may have been parked) must find
         // nothing to open, whether or not whoever forgot the customer came to destroying them.
-        const keys = events.filter(isForgotten).flatMap((event) => erasureOf(event).keyIds)
+        const keys = (await erasuresIn(events)).flatMap(({ keyIds }) => keyIds)
         if (keys.length > 0) await vault.destroy(keys)
         return persons.open(sealedIn(events))
       },
@@ -116,7 +117,7 @@ export const orderDetails = (vault: Vault): PostgresProjection<(OrderEvent | Cus
         return (row) => (row.personal_key !== null && gone.has(row.personal_key) ? { ...row, ...nobody } : row)
       },
       conclude: async (transaction, schema, others) => {
-        if (others.length > 0) await emptyPersons(transaction, schema, others.filter(isForgotten).map(erasureOf))
+        if (others.length > 0) await emptyPersons(transaction, schema, await erasuresIn(others))
       },
     }),
   }

@@ -4,7 +4,7 @@ import type { OrderEvent } from '../schemas/order.ts'
 import type { PersonalData, Sealed } from '../schemas/primitives.ts'
 import { namesOf } from '../schemas/stored-names.ts'
 import { foldDocuments } from './document-fold.ts'
-import { erasureOf, isForgotten } from './personal-data-eraser.ts'
+import { erasuresIn } from './personal-data-eraser.ts'
 import type { Projection } from './projection.ts'
 import { storeGenerations, storeSink } from './store-sink.ts'
 
@@ -81,7 +81,7 @@ export const orderSearch = (deps: { readonly index: OrderSearch; readonly vault:
       (event) => event.data.orderId,
       (document: OrderDocument | undefined, event) => evolve(document, event, personOf),
     )
-    return { upserts, erasures: events.filter(isForgotten).map(erasureOf) }
+    return { upserts, erasures: await erasuresIn(events) }
   }
   const sinkOf = (index: OrderSearch) => storeSink(name, index, effectOn(index))
   return {
