@@ -2,6 +2,8 @@ import type { Submittable } from 'pg'
 
 type Connection = Parameters<Submittable['submit']>[0]
 type OnBytes = (bytes: Buffer) => void
+/** @param ended how much of it belongs to rows that end in it */
+type OnData = (data: Buffer, ended: number) => 'more' | 'enough'
 
 /** Kinds of messages: data of a COPY, and the last one of every answer. */
 const copyData = 0x64
@@ -20,9 +22,13 @@ export const createDataPicker = (onOther: OnBytes) => {
   /** What is still to come of the present message. */
   let left = 0
 
-  /** @returns the data in a chunk, which is moved to its beginning, and from where the answer ends, what is left of it */
-  return (chunk: Buffer): { readonly data: Buffer; readonly end?: Buffer } => {
+  /**
+   * @returns the data in a chunk, which is moved to its beginning, how much of it belongs to rows that end in it, and from
+   * where the answer ends, what is left of it
+   */
+  return (chunk: Buffer): { readonly data: Buffer; readonly ended: number; readonly end?: Buffer } => {
     let kept = 0
+    let ended = 0
     for (let at = 0; at < chunk.length; ) {
       if (left === 0) {
         while (headed < headerBytes && at < chunk.length) {
@@ -35,7 +41,7 @@ export const createDataPicker = (onOther: OnBytes) => {
         left = header.readUInt32BE(1) - 4
         isData = header[0] === copyData
         if (header[0] === readyForQuery)
-          return { data: chunk.subarray(0, kept), end: Buffer.concat([header, chunk.subarray(at)]) }
+          return { data: chunk.subarray(0, kept), ended, end: Buffer.concat([header, chunk.subarray(at)]) }
         if (!isData) onOther(Buffer.from(header))
       }
       const to = Math.min(at + left, chunk.length)
@@ -45,8 +51,10 @@ export const createDataPicker = (onOther: OnBytes) => {
       } else if (to > at) onOther(chunk.subarray(at, to))
       left -= to - at
       at = to
+      // The server sends one message per row.
+      if (isData && left === 0) ended = kept
     }
-    return { data: chunk.subarray(0, kept) }
+    return { data: chunk.subarray(0, kept), ended }
   }
 }
 
@@ -56,14 +64,14 @@ export const createDataPicker = (onOther: OnBytes) => {
  */
 export class CopyOutQuery implements Submittable {
   private readonly statement: string
-  private readonly onData: (data: Buffer) => 'more' | 'enough'
+  private readonly onData: OnData
   private readonly onOutcome: (error?: Error) => void
 
   /**
    * @param onData told data in pieces that end anywhere; after enough, the connection is of no use any more
    * @param onOutcome told when everything has been received, or what has gone wrong
    */
-  constructor(statement: string, onData: (data: Buffer) => 'more' | 'enough', onOutcome: (error?: Error) => void) {
+  constructor(statement: string, onData: OnData, onOutcome: (error?: Error) => void) {
     this.statement = statement
     this.onData = onData
     this.onOutcome = onOutcome
@@ -75,8 +83,8 @@ export class CopyOutQuery implements Submittable {
     if (!toPg) throw new Error('nobody listens on this connection')
     const pick = createDataPicker(toPg)
     const onChunk = (chunk: Buffer): void => {
-      const { data, end } = pick(chunk)
-      if (data.length > 0 && this.onData(data) === 'enough') {
+      const { data, ended, end } = pick(chunk)
+      if (data.length > 0 && this.onData(data, ended) === 'enough') {
         stream.off('data', onChunk).pause()
         return
       }

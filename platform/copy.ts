@@ -1,4 +1,3 @@
-import { isAscii } from 'node:buffer'
 import { pipeline } from 'node:stream/promises'
 import type { PoolClient } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
@@ -32,34 +31,42 @@ export interface CopiedOut {
   readonly whole: boolean
 }
 
-const rowEnd = 0x0a
+export interface CopyOutOptions {
+  /** The rows end with the one that takes them beyond so many. */
+  readonly maxBytes: number
+  /** Where rows of so many bytes are put; default: memory of their own. */
+  readonly roomFor?: (bytes: number) => Buffer
+}
 
-/**
- * Receives what a `COPY ... TO STDOUT` sends in its text format.
- *
- * @param maxBytes the rows end with the one that takes them beyond so many; the connection is of no use any more when there
- * were others
- */
+/** Receives what a `COPY ... TO STDOUT` sends, in whatever format. The connection is of no use any more when that was not all. */
 export const copyOut = (
   client: PoolClient,
   statement: string,
-  { withinMs, maxBytes }: { readonly withinMs: number; readonly maxBytes: number },
+  { withinMs, maxBytes, roomFor }: CopyOutOptions & { readonly withinMs: number },
 ): Promise<CopiedOut> =>
   new Promise((resolve, reject) => {
     const pieces: Buffer[] = []
+    const together = (length: number): Buffer => {
+      const sent = (roomFor ?? Buffer.allocUnsafe)(length).subarray(0, length)
+      let at = 0
+      for (const piece of pieces) at += piece.copy(sent, at)
+      return sent
+    }
     let bytes = 0
-    const onData = (data: Buffer): 'more' | 'enough' => {
+    let bytesOfRows = 0
+    const onData = (data: Buffer, ended: number): 'more' | 'enough' => {
       pieces.push(data)
+      if (ended > 0) bytesOfRows = bytes + ended
       bytes += data.length
-      if (bytes <= maxBytes || !data.includes(rowEnd)) return 'more'
-      const sent = Buffer.concat(pieces)
+      if (bytes <= maxBytes || bytesOfRows === 0) return 'more'
+      const sent = together(bytesOfRows)
       settle()
-      resolve({ sent: sent.subarray(0, sent.lastIndexOf(rowEnd) + 1), whole: false })
+      resolve({ sent, whole: false })
       return 'enough'
     }
     const onOutcome = (error?: Error): void => {
       if (error) reject(error)
-      else resolve({ sent: Buffer.concat(pieces), whole: true })
+      else resolve({ sent: together(bytes), whole: true })
       settle()
     }
     const query = client.query(timed(new CopyOutQuery(statement, onData, onOutcome), withinMs))
@@ -69,40 +76,3 @@ export const copyOut = (
       pieces.length = 0
     }
   })
-
-const unescapes: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
-
-const unescaped = (field: string): string =>
-  field.includes('\\') ? field.replace(/\\(.)/g, (_, character: string) => unescapes[character] ?? character) : field
-
-/**
- * The rows of what `COPY ... TO STDOUT` sends in its text format, each made from its fields. Null is none of ours.
- *
- * @param toRow is given `field(n)`, the nth field from 0, while it is called: a field is only made when it is asked for
- */
-export const rowsOf = <Row>(sent: Buffer, toRow: (field: (n: number) => string) => Row): Row[] => {
-  // Most of a log is ASCII, of which a string is made by copying it.
-  const text = sent.toString(isAscii(sent) ? 'latin1' : 'utf8')
-  const plain = !text.includes('\\')
-  const rows: Row[] = []
-  /** Where each field begins, and the next row. */
-  const begins: number[] = []
-  const field = (n: number): string => {
-    const raw = text.slice(begins[n], (begins[n + 1] ?? 0) - 1)
-    return plain ? raw : unescaped(raw)
-  }
-  for (let at = 0; at < text.length; ) {
-    const end = text.indexOf('\n', at)
-    if (end < 0) throw new Error('what COPY sent ends within a row')
-    let count = 0
-    for (let from = at; from <= end; count += 1) {
-      begins[count] = from
-      const tab = text.indexOf('\t', from)
-      from = (tab < 0 || tab > end ? end : tab) + 1
-    }
-    begins[count] = end + 1
-    rows.push(toRow(field))
-    at = end + 1
-  }
-  return rows
-}

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { type CopiedOut, copyIn, copyOut } from './copy.ts'
+import { type CopiedOut, type CopyOutOptions, copyIn, copyOut } from './copy.ts'
 import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 
@@ -37,11 +37,10 @@ export interface Database extends Transaction {
     options?: { readonly statementTimeoutMs?: number },
   ): Promise<Result>
   /**
-   * What a `COPY ... TO STDOUT` sends: many rows at a fraction of the cost of a query.
-   *
-   * @param maxBytes the rows end with the one that takes them beyond so many; a connection is spent when there were others
+   * What a `COPY ... TO STDOUT` sends: many rows at a fraction of the cost of a query. A connection is spent when that was not
+   * all.
    */
-  copyOut(statement: string, maxBytes: number): Promise<CopiedOut>
+  copyOut(statement: string, options: CopyOutOptions): Promise<CopiedOut>
   /**
    * A connection of one's own, outside the pool: for LISTEN and for session locks. The caller ends it.
    *
@@ -263,12 +262,12 @@ export const openDatabase = (
     ...over(pool),
     pool,
     transaction,
-    copyOut: async (statement, maxBytes) => {
+    copyOut: async (statement, options) => {
       const client = await translated(pool.connect())
       let broken: Error | boolean = false
       try {
         const copied = await translated(
-          copyOut(client, statement, { withinMs: givenUpAfter(statementTimeoutMs), maxBytes }),
+          copyOut(client, statement, { ...options, withinMs: givenUpAfter(statementTimeoutMs) }),
         )
         broken = !copied.whole
         return copied

@@ -1,11 +1,20 @@
 import pg from 'pg'
-import type { StoredEvent } from '../schemas/envelope.ts'
-import { rowsOf } from './copy.ts'
+import type { EventMetadata, StoredEvent } from '../schemas/envelope.ts'
+import { copiedRows } from './copied-rows.ts'
 import type { Database } from './database.ts'
 import type { EventJson } from './event-store.ts'
 import { type Found, maxPageBytes, nameOf, toIso } from './postgres-event-store-read-page.ts'
 import { ofShare, type StreamShare } from './stream-share.ts'
 import { unreadId, unreadMetadata, unreadTime } from './unread-metadata.ts'
+
+const bareRow = {
+  columns: 'position, revision, stream, type, data',
+  shape: { integers: 2, texts: 2, documents: 1 },
+}
+const wholeRow = {
+  columns: `position, revision, (date_part('epoch', recorded_at) * 1000)::bigint, stream, type, id::text, data, metadata`,
+  shape: { integers: 3, texts: 3, documents: 2 },
+}
 
 /**
  * Reads pages as the rows of a COPY: no plan is kept for it, but each event costs PostgreSQL and us little more than half.
@@ -14,6 +23,8 @@ import { unreadId, unreadMetadata, unreadTime } from './unread-metadata.ts'
 export const createBulkPages = (database: Pick<Database, 'copyOut'>) => {
   /** Of the last page: what is cut off costs a connection, so less is asked for than would just fit. */
   let bytesPerEvent = 1
+  /** Of the last page, for the next: memory that comes and goes counts as much as events do when V8 asks whether to collect. */
+  let spare: Buffer | undefined
 
   return async (
     after: bigint,
@@ -25,42 +36,48 @@ export const createBulkPages = (database: Pick<Database, 'copyOut'>) => {
       readonly share?: StreamShare | undefined
     },
   ): Promise<Found> => {
-    const { only, withJson, withoutMetadata, share } = options
+    const { only, withJson = false, withoutMetadata, share } = options
     const types = only?.types.map((type) => pg.escapeLiteral(type)).join(', ')
     const filter = only ? ` and position <= ${only.upTo} and type = any (array[${types}]::text[])` : ''
     const shared = share && share.of > 1 ? ` and ${ofShare(share)}` : ''
     const wanted = Math.max(1, Math.min(limit, Math.floor((0.75 * maxPageBytes) / bytesPerEvent)))
+    const { columns, shape } = withoutMetadata ? bareRow : wholeRow
+    let room: Buffer | undefined
+    const roomFor = (bytes: number): Buffer => {
+      // Nobody else may have it meanwhile.
+      room = spare !== undefined && spare.length >= bytes ? spare : Buffer.allocUnsafeSlow(bytes + (bytes >>> 2))
+      spare = undefined
+      return room
+    }
     const { sent, whole } = await database.copyOut(
       `copy (
-        select position, stream, revision, type, data
-          ${withoutMetadata ? '' : ", metadata, (date_part('epoch', recorded_at) * 1000)::bigint, id"}
-        from log.events where position > ${after}${filter}${shared} order by position limit ${wanted}
-      ) to stdout`,
-      maxPageBytes,
+        select ${columns} from log.events where position > ${after}${filter}${shared} order by position limit ${wanted}
+      ) to stdout with (format binary)`,
+      { maxBytes: maxPageBytes, roomFor },
     )
-    const json: EventJson[] = []
-    let isWhole = true
-    const events = rowsOf(sent, (field): StoredEvent => {
-      const data = field(4)
-      const metadata = withoutMetadata ? '' : field(5)
-      if (withJson) {
-        json.push({ data, metadata })
-        // Written by another hand.
-        if (data.includes('\n') || metadata.includes('\n')) isWhole = false
-      }
-      return {
-        position: BigInt(field(0)),
-        stream: field(1),
-        revision: BigInt(field(2)),
-        id: withoutMetadata ? unreadId : field(7),
-        type: nameOf(field(3)),
-        data: JSON.parse(data),
-        metadata: withoutMetadata ? unreadMetadata : JSON.parse(metadata),
-        recordedAt: withoutMetadata ? unreadTime : toIso(field(6)),
-      }
-    })
-    if (events.length > 0) bytesPerEvent = Math.max(1, sent.length / events.length)
-    const full = events.length === wanted || !whole
-    return { events, json: withJson && isWhole && !withoutMetadata ? json : undefined, full }
+    const { count, integers, values, documents } = copiedRows(sent, shape, withJson)
+    const integer = (row: number, column: number): bigint => integers[row * shape.integers + column] ?? 0n
+    const value = (row: number, column: number): unknown => values[row * (shape.texts + shape.documents) + column]
+    const text = value as (row: number, column: number) => string
+    const events: StoredEvent[] = []
+    for (let row = 0; row < count; row += 1)
+      events.push({
+        position: integer(row, 0),
+        stream: text(row, 0),
+        revision: integer(row, 1),
+        id: withoutMetadata ? unreadId : text(row, 2),
+        type: nameOf(text(row, 1)),
+        data: value(row, shape.texts),
+        metadata: withoutMetadata ? unreadMetadata : (value(row, 4) as EventMetadata),
+        recordedAt: withoutMetadata ? unreadTime : toIso(Number(integer(row, 2))),
+      })
+    spare = room
+    if (count > 0) bytesPerEvent = Math.max(1, sent.length / count)
+    // A line break in it was written by another hand.
+    const asOne = withJson && !withoutMetadata && !documents.some((document) => document.includes('\n'))
+    const json = asOne
+      ? events.map((_, row): EventJson => ({ data: documents[2 * row] ?? '', metadata: documents[2 * row + 1] ?? '' }))
+      : undefined
+    return { events, json, full: count === wanted || !whole }
   }
 }

@@ -52,12 +52,12 @@ interface Row {
   readonly bytes: bigint
 }
 
-let lastTime = ''
+let lastTime = Number.NaN
 let lastIso = ''
-/** Events that were appended together share their time, so the last answer is kept. */
-export const toIso = (time: string): string => {
+/** Events that were appended together share their time, milliseconds since 1970, so the last answer is kept. */
+export const toIso = (time: number): string => {
   if (time === lastTime) return lastIso
-  lastIso = new Date(Number(time)).toISOString()
+  lastIso = new Date(time).toISOString()
   lastTime = time
   return lastIso
 }
@@ -103,7 +103,7 @@ const toEvents = (columns: Columns): StoredEvent[] => {
       type: nameOf(at(types, index)),
       data: at(data, index),
       metadata: at(metadata, index),
-      recordedAt: toIso(at(times, index)),
+      recordedAt: toIso(Number(at(times, index))),
     }),
   )
   if (streams.length !== events.length || types.length !== events.length || data.length !== events.length)

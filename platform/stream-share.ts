@@ -6,9 +6,16 @@ export interface StreamShare {
 
 const rotated = (word: number, bits: number): number => (word << bits) | (word >>> (32 - bits))
 
-const encoder = new TextEncoder()
 // Nearly every name is ASCII, whose code units are its bytes.
 const beyondAscii = /[^\0-\x7f]/
+
+/** Four bytes of a text of which every code unit is one, zeros after its end. */
+const wordAt = (bytes: string, at: number): number =>
+  // What charCodeAt says after the end is no number, and zero to operators on bits.
+  bytes.charCodeAt(at) |
+  (bytes.charCodeAt(at + 1) << 8) |
+  (bytes.charCodeAt(at + 2) << 16) |
+  (bytes.charCodeAt(at + 3) << 24)
 
 /**
  * Bob Jenkins's lookup3 as PostgreSQL has it, in `hashtext`: that its server can leave out the streams of others, at next to
@@ -17,19 +24,16 @@ const beyondAscii = /[^\0-\x7f]/
  * Source: src/common/hashfn.c of PostgreSQL, `hash_bytes`.
  */
 export const hashText = (text: string): number => {
-  const bytes = beyondAscii.test(text) ? encoder.encode(text) : undefined
-  const length = bytes?.length ?? text.length
-  const byte = (index: number): number => (index >= length ? 0 : bytes ? (bytes[index] ?? 0) : text.charCodeAt(index))
-  const word = (index: number): number =>
-    byte(index) | (byte(index + 1) << 8) | (byte(index + 2) << 16) | (byte(index + 3) << 24)
+  const bytes = beyondAscii.test(text) ? Buffer.from(text).toString('latin1') : text
+  const { length } = bytes
   let a = (0x9e3779b9 + length + 3_923_095) | 0
   let b = a
   let c = a
   let at = 0
   for (; length - at >= 12; at += 12) {
-    a = (a + word(at)) | 0
-    b = (b + word(at + 4)) | 0
-    c = (c + word(at + 8)) | 0
+    a = (a + wordAt(bytes, at)) | 0
+    b = (b + wordAt(bytes, at + 4)) | 0
+    c = (c + wordAt(bytes, at + 8)) | 0
     a = ((a - c) | 0) ^ rotated(c, 4)
     c = (c + b) | 0
     b = ((b - a) | 0) ^ rotated(a, 6)
@@ -44,9 +48,9 @@ export const hashText = (text: string): number => {
     b = (b + a) | 0
   }
   // Of what is left, the lowest byte of c is that of the length.
-  a = (a + word(at)) | 0
-  b = (b + word(at + 4)) | 0
-  c = (c + (word(at + 8) << 8)) | 0
+  a = (a + wordAt(bytes, at)) | 0
+  b = (b + wordAt(bytes, at + 4)) | 0
+  c = (c + (wordAt(bytes, at + 8) << 8)) | 0
   c = ((c ^ b) - rotated(b, 14)) | 0
   a = ((a ^ c) - rotated(c, 11)) | 0
   b = ((b ^ a) - rotated(a, 25)) | 0

@@ -5,82 +5,95 @@ import { setImmediate as breathe } from 'node:timers/promises'
 const noBytes = -1
 const textOid = 25
 
-/** Bytes on their way, in one piece that grows. */
-const createBytes = () => {
-  let bytes = Buffer.allocUnsafe(65_536)
-  let length = 0
-  const room = (more: number): void => {
-    if (length + more <= bytes.length) return
-    const larger = Buffer.allocUnsafe(2 * (length + more))
-    bytes.copy(larger, 0, 0, length)
-    bytes = larger
+/** Bytes on their way, in one piece that grows. A class: what is compiled for one of them is good for the next. */
+class Bytes {
+  private bytes = Buffer.allocUnsafe(65_536)
+  private end = 0
+
+  private room(more: number): void {
+    if (this.end + more <= this.bytes.length) return
+    const larger = Buffer.allocUnsafe(2 * (this.end + more))
+    this.bytes.copy(larger, 0, 0, this.end)
+    this.bytes = larger
   }
+
   /** Without room being made. */
-  const put32 = (value: number): void => {
-    bytes[length] = value >>> 24
-    bytes[length + 1] = value >>> 16
-    bytes[length + 2] = value >>> 8
-    bytes[length + 3] = value
-    length += 4
+  private put32(value: number): void {
+    const { bytes, end } = this
+    bytes[end] = value >>> 24
+    bytes[end + 1] = value >>> 16
+    bytes[end + 2] = value >>> 8
+    bytes[end + 3] = value
+    this.end = end + 4
   }
-  return {
-    raw: (given: Uint8Array) => {
-      room(given.length)
-      bytes.set(given, length)
-      length += given.length
-    },
-    int16: (value: number) => {
-      room(2)
-      bytes[length] = value >>> 8
-      bytes[length + 1] = value
-      length += 2
-    },
-    int32: (value: number) => {
-      room(4)
-      put32(value)
-    },
-    /** As a field: how long it is, and then in UTF-8. */
-    text: (text: string) => {
-      room(4 + 3 * text.length)
-      const written = bytes.write(text, length + 4)
-      put32(written)
-      length += written
-    },
-    /** As a field. @param high the upper 32 bits, signed @param low the lower ones */
-    int64: (high: number, low: number) => {
-      room(12)
-      put32(8)
-      put32(high)
-      put32(low)
-    },
-    /** As a field of so many bytes, which are put one by one. */
-    field: (count: number) => {
-      room(4 + count)
-      put32(count)
-    },
-    byte: (value: number) => {
-      bytes[length] = value
-      length += 1
-    },
-    length: () => length,
-    /** Says at a place, which was left free, how many bytes have followed it. */
-    fill: (place: number) => {
-      bytes.writeInt32BE(length - place - 4, place)
-    },
-    /** What comes after is dropped. */
-    backTo: (place: number) => {
-      length = place
-    },
-    take: (): Buffer => {
-      const taken = bytes.subarray(0, length)
-      // They are much alike.
-      bytes = Buffer.allocUnsafe(Math.max(1_024, length + (length >>> 2)))
-      length = 0
-      return taken
-    },
+
+  raw(given: Uint8Array): void {
+    this.room(given.length)
+    this.bytes.set(given, this.end)
+    this.end += given.length
+  }
+
+  int16(value: number): void {
+    this.room(2)
+    this.byte(value >>> 8)
+    this.byte(value)
+  }
+
+  int32(value: number): void {
+    this.room(4)
+    this.put32(value)
+  }
+
+  /** As a field: how long it is, and then in UTF-8. */
+  text(text: string): void {
+    this.room(4 + 3 * text.length)
+    const written = this.bytes.write(text, this.end + 4)
+    this.put32(written)
+    this.end += written
+  }
+
+  /** As a field. @param high the upper 32 bits, signed @param low the lower ones */
+  int64(high: number, low: number): void {
+    this.room(12)
+    this.put32(8)
+    this.put32(high)
+    this.put32(low)
+  }
+
+  /** As a field of so many bytes, which are put one by one. */
+  field(count: number): void {
+    this.room(4 + count)
+    this.put32(count)
+  }
+
+  /** Without room being made. */
+  byte(value: number): void {
+    this.bytes[this.end] = value
+    this.end += 1
+  }
+
+  length(): number {
+    return this.end
+  }
+
+  /** Says at a place, which was left free, how many bytes have followed it. */
+  fill(place: number): void {
+    this.bytes.writeInt32BE(this.end - place - 4, place)
+  }
+
+  /** What comes after is dropped. */
+  backTo(place: number): void {
+    this.end = place
+  }
+
+  take(): Buffer {
+    const taken = this.bytes.subarray(0, this.end)
+    // They are much alike.
+    this.bytes = Buffer.allocUnsafe(Math.max(1_024, this.end + (this.end >>> 2)))
+    this.end = 0
+    return taken
   }
 }
-type Bytes = ReturnType<typeof createBytes>
 
 /** Writes a value that is not null as a field; false when the server had better be asked what to make of it. */
 type Write = (bytes: Bytes, value: unknown) => boolean
@@ -265,7 +278,7 @@ export async function* copyRows<Each>(
   write: (bytes: Bytes, row: Each) => boolean,
   refused: (row: Each) => void,
 ): AsyncGenerator<Buffer> {
-  const bytes = createBytes()
+  const bytes = new Bytes()
   bytes.raw(header)
   for (let index = 0; index < rows.length; index += rowsPerPiece) {
     if (index > 0) await breathe()
