@@ -48,6 +48,13 @@ const blank = (bytes: Buffer, from: number, to: number): void => {
   for (let at = from; at < to; at += 1) bytes[at] = space
 }
 
+/** Of the field that begins there, bytes. */
+const lengthAt = (bytes: Buffer, at: number): number => {
+  const length = at + 4 > bytes.length ? -1 : int32At(bytes, at)
+  if (length < 0 || at + 4 + length > bytes.length) throw new Error('what COPY sent ends within a row, or has a null')
+  return length
+}
+
 /** Whether bytes are between quotes what they are without. */
 const isPlain = (bytes: Buffer, from: number, to: number): boolean => {
   for (let at = from; at < to; at += 1) {
@@ -82,12 +89,6 @@ export const copiedRows = (sent: Buffer, shape: RowShape, asSent = false): Copie
   sent[headerBytes - 1] = opening
   let count = 0
   let at = headerBytes
-  const lengthAt = (place: number): number => {
-    const length = place + 4 > sent.length ? -1 : int32At(sent, place)
-    if (length < 0 || place + 4 + length > sent.length)
-      throw new Error('what COPY sent ends within a row, or has a null')
-    return length
-  }
   for (; at < sent.length; count += 1) {
     const fields = ((sent[at] ?? 0) << 8) | (sent[at + 1] ?? 0)
     if (fields === 0xffff) break
@@ -96,13 +97,13 @@ export const copiedRows = (sent: Buffer, shape: RowShape, asSent = false): Copie
     let from = at
     at += 2
     for (let column = 0; column < shape.integers; column += 1) {
-      if (lengthAt(at) !== 8) throw new Error('what COPY sent has no integer of 8 bytes where one should be')
+      if (lengthAt(sent, at) !== 8) throw new Error('what COPY sent has no integer of 8 bytes where one should be')
       integers.push(int64At(sent, at + 4))
       at += 12
     }
     for (let value = 0; value < perRow; value += 1) {
       const begin = at + 4
-      const end = begin + lengthAt(at)
+      const end = begin + lengthAt(sent, at)
       blank(sent, from, begin)
       if (value > 0 && value <= shape.texts) sent[from] = quote
       if (count > 0 || value > 0) sent[from + 1] = comma

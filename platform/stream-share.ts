@@ -9,13 +9,11 @@ const rotated = (word: number, bits: number): number => (word << bits) | (word >
 // Nearly every name is ASCII, whose code units are its bytes.
 const beyondAscii = /[^\0-\x7f]/
 
-/** Four bytes of a text of which every code unit is one, zeros after its end. */
+/** A byte of a text of which every code unit is one; 0 after its end. */
+const byteAt = (bytes: string, at: number): number => (at < bytes.length ? bytes.charCodeAt(at) : 0)
+
 const wordAt = (bytes: string, at: number): number =>
-  // What charCodeAt says after the end is no number, and zero to operators on bits.
-  bytes.charCodeAt(at) |
-  (bytes.charCodeAt(at + 1) << 8) |
-  (bytes.charCodeAt(at + 2) << 16) |
-  (bytes.charCodeAt(at + 3) << 24)
+  byteAt(bytes, at) | (byteAt(bytes, at + 1) << 8) | (byteAt(bytes, at + 2) << 16) | (byteAt(bytes, at + 3) << 24)
 
 /**
  * Bob Jenkins's lookup3 as PostgreSQL has it, in `hashtext`: that its server can leave out the streams of others, at next to

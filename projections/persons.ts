@@ -33,7 +33,8 @@ interface Opening {
 export const createPersons = (vault: Vault): Persons => {
   // What was opened lives as long as the events it came in.
   const openings = new WeakMap<Sealed, Opening>()
-  const personOf = (one: Sealed) => openings.get(one)?.person
+  const found = (one: Sealed) => openings.get(one)?.person
+  const personOf = (one: Sealed): PersonalData | null => found(one) ?? null
   return {
     openAhead: (sealed) => {
       const opening = (vault.openEarly ?? vault.open)(sealed)
@@ -52,14 +53,14 @@ export const createPersons = (vault: Vault): Persons => {
     },
     open: async (sealed) => {
       await Promise.all(new Set(sealed.map((one) => openings.get(one)?.done)))
-      const left = sealed.filter((one) => personOf(one) === undefined)
+      const left = sealed.filter((one) => found(one) === undefined)
       if (left.length > 0) {
         const persons = await vault.open(left)
         left.forEach((one, index) => {
           openings.set(one, { done: Promise.resolve(), person: persons[index] ?? null })
         })
       }
-      return (one) => personOf(one) ?? null
+      return personOf
     },
   }
 }

@@ -55,6 +55,9 @@ test('rows stand in the table as if the server had been told them as JSON', asyn
     { note: '', lines: {}, skus: [] },
     { note: null, lines: null, skus: null, amount: null, at: null, id: undefined },
     { lines: 'text', skus: ['one'] },
+    ...[47, 48, 49, 20_000].flatMap((length) =>
+      ['x', 'ü', '\u0001', '\x7f', '\x80', '🦊'].map((last) => ({ note: 'a'.repeat(length - 1) + last })),
+    ),
     { lines: 0, amount: 0 },
     ...[
       0,

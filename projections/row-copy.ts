@@ -3,6 +3,8 @@ import { setImmediate as breathe } from 'node:timers/promises'
 /** What `COPY ... FROM STDIN (FORMAT BINARY)` reads, of the types that read models have: PostgreSQL need not parse it. */
 
 const noBytes = -1
+/** Characters of a text that is written sooner than somebody is asked to write it. */
+const shortText = 48
 const textOid = 25
 
 /** Bytes on their way, in one piece that grows. A class: what is compiled for one of them is good for the next. */
@@ -46,10 +48,23 @@ class Bytes {
 
   /** As a field: how long it is, and then in UTF-8. */
   text(text: string): void {
-    this.room(4 + 3 * text.length)
-    const written = this.bytes.write(text, this.end + 4)
+    const { length } = text
+    this.room(4 + 3 * length)
+    const written = (length <= shortText && this.ascii(text)) || this.bytes.write(text, this.end + 4)
     this.put32(written)
     this.end += written
+  }
+
+  /** Puts a text where the next field will have its bytes. @returns how many these are; 0 when it is no ASCII, or empty */
+  private ascii(text: string): number {
+    const { bytes } = this
+    const begin = this.end + 4
+    for (let index = 0; index < text.length; index += 1) {
+      const code = text.charCodeAt(index)
+      if (code > 0x7f) return 0
+      bytes[begin + index] = code
+    }
+    return text.length
   }
 
   /** As a field. @param high the upper 32 bits, signed @param low the lower ones */
