@@ -95,7 +95,9 @@ test('anything else is no page', () => {
   expect(() => read(sent(rowOf(1n, null, 'b', '{}', '{}')))).toThrow('has a null')
   expect(() => read(sent(rowOf('1', 'a', 'b', '{}', '{}')))).toThrow('no integer')
   for (let cut = 1; cut < row.length; cut += 1)
-    expect(() => read(Buffer.concat([header, row, row.subarray(0, cut)]))).toThrow()
+    expect(() => read(Buffer.concat([header, row, row.subarray(0, cut)]))).toThrow(
+      /^what COPY sent (ends within a row|has rows of 0 columns)/,
+    )
   expect(() => read(sent(rowOf(1n, 'a', 'b', '{}', '{},{}')))).toThrow('torn')
   expect(() => read(sent(rowOf(1n, 'a', 'b', '{', '}')))).toThrow(SyntaxError)
 })

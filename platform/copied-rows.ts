@@ -66,8 +66,8 @@ const isPlain = (bytes: Buffer, from: number, to: number): boolean => {
 
 /**
  * The rows of what `COPY ... TO STDOUT (FORMAT BINARY)` sends. Of everything between texts and documents, in place, is made
- * what JSON has between them, and all of it is parsed at once: that costs half of a field at a time, and no string holds on to
- * the others.
+ * what JSON has between them, and all of it is parsed at once: a field at a time costs more, and a string that was cut out of
+ * the page would hold on to all of it (documents as they were sent do).
  *
  * Source: the documentation of PostgreSQL, COPY, "Binary Format".
  *
@@ -104,6 +104,7 @@ export const copiedRows = (sent: Buffer, shape: RowShape, asSent = false): Copie
     for (let value = 0; value < perRow; value += 1) {
       const begin = at + 4
       const end = begin + lengthAt(sent, at)
+      // The length of the value lies there, and before the first one more: room for `",` and `"`. A row ends with a document.
       blank(sent, from, begin)
       if (value > 0 && value <= shape.texts) sent[from] = quote
       if (count > 0 || value > 0) sent[from + 1] = comma

@@ -51,7 +51,7 @@ export const createDataPicker = (onOther: OnBytes) => {
       } else if (to > at) onOther(chunk.subarray(at, to))
       left -= to - at
       at = to
-      // The server sends one message per row.
+      // The server sends one message per row, in the first of which a binary header goes before it.
       if (isData && left === 0) ended = kept
     }
     return { data: chunk.subarray(0, kept), ended }

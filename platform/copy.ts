@@ -27,31 +27,32 @@ export const copyIn = (
 
 /** What a `COPY ... TO STDOUT` has sent, whole rows, and whether these are all of them. */
 export interface CopiedOut {
-  readonly sent: Buffer
+  readonly pieces: readonly Buffer[]
+  /** Of the pieces, so many belong to whole rows. */
+  readonly bytes: number
   readonly whole: boolean
 }
 
-export interface CopyOutOptions {
-  /** The rows end with the one that takes them beyond so many. */
-  readonly maxBytes: number
-  /** Where rows of so many bytes are put; default: memory of their own. */
-  readonly roomFor?: (bytes: number) => Buffer
+/** The rows in one piece. @param room as large as they are, or larger; default: memory of their own */
+export const inOnePiece = ({ pieces, bytes }: CopiedOut, room: Buffer = Buffer.allocUnsafe(bytes)): Buffer => {
+  let at = 0
+  for (const piece of pieces) at += piece.copy(room, at, 0, bytes - at)
+  return room.subarray(0, bytes)
 }
 
-/** Receives what a `COPY ... TO STDOUT` sends, in whatever format. The connection is of no use any more when that was not all. */
+/**
+ * Receives what a `COPY ... TO STDOUT` sends, in whatever format.
+ *
+ * @param maxBytes when more has come, the last row that is whole by then ends it, or the first; the connection is of no use any
+ * more after that
+ */
 export const copyOut = (
   client: PoolClient,
   statement: string,
-  { withinMs, maxBytes, roomFor }: CopyOutOptions & { readonly withinMs: number },
+  { withinMs, maxBytes }: { readonly withinMs: number; readonly maxBytes: number },
 ): Promise<CopiedOut> =>
   new Promise((resolve, reject) => {
-    const pieces: Buffer[] = []
-    const together = (length: number): Buffer => {
-      const sent = (roomFor ?? Buffer.allocUnsafe)(length).subarray(0, length)
-      let at = 0
-      for (const piece of pieces) at += piece.copy(sent, at)
-      return sent
-    }
+    let pieces: Buffer[] = []
     let bytes = 0
     let bytesOfRows = 0
     const onData = (data: Buffer, ended: number): 'more' | 'enough' => {
@@ -59,20 +60,18 @@ export const copyOut = (
       if (ended > 0) bytesOfRows = bytes + ended
       bytes += data.length
       if (bytes <= maxBytes || bytesOfRows === 0) return 'more'
-      const sent = together(bytesOfRows)
-      settle()
-      resolve({ sent, whole: false })
+      settle({ pieces, bytes: bytesOfRows, whole: false })
       return 'enough'
     }
     const onOutcome = (error?: Error): void => {
       if (error) reject(error)
-      else resolve({ sent: together(bytes), whole: true })
-      settle()
+      settle({ pieces, bytes, whole: true })
     }
     const query = client.query(timed(new CopyOutQuery(statement, onData, onOutcome), withinMs))
-    // pg leaves the timeout to the query, and it would hold on to what was received until then.
-    const settle = () => {
+    const settle = (copied: CopiedOut) => {
+      // pg leaves the timeout to the query, and would hold on to what was received until the next one.
       query.callback?.()
-      pieces.length = 0
+      pieces = []
+      resolve(copied)
     }
   })

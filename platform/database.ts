@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { type CopiedOut, type CopyOutOptions, copyIn, copyOut } from './copy.ts'
+import { type CopiedOut, copyIn, copyOut } from './copy.ts'
 import { EngineUnavailable } from './failures.ts'
 import type { Logger } from './logging.ts'
 
@@ -37,10 +37,11 @@ export interface Database extends Transaction {
     options?: { readonly statementTimeoutMs?: number },
   ): Promise<Result>
   /**
-   * What a `COPY ... TO STDOUT` sends: many rows at a fraction of the cost of a query. A connection is spent when that was not
-   * all.
+   * What a `COPY ... TO STDOUT` sends: many rows at a fraction of the cost of a query.
+   *
+   * @param maxBytes see `copyOut`; a connection is spent when more had come
    */
-  copyOut(statement: string, options: CopyOutOptions): Promise<CopiedOut>
+  copyOut(statement: string, maxBytes: number): Promise<CopiedOut>
   /**
    * A connection of one's own, outside the pool: for LISTEN and for session locks. The caller ends it.
    *
@@ -262,12 +263,12 @@ export const openDatabase = (
     ...over(pool),
     pool,
     transaction,
-    copyOut: async (statement, options) => {
+    copyOut: async (statement, maxBytes) => {
       const client = await translated(pool.connect())
       let broken: Error | boolean = false
       try {
         const copied = await translated(
-          copyOut(client, statement, { ...options, withinMs: givenUpAfter(statementTimeoutMs) }),
+          copyOut(client, statement, { withinMs: givenUpAfter(statementTimeoutMs), maxBytes }),
         )
         broken = !copied.whole
         return copied

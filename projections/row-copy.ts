@@ -3,7 +3,7 @@ import { setImmediate as breathe } from 'node:timers/promises'
 /** What `COPY ... FROM STDIN (FORMAT BINARY)` reads, of the types that read models have: PostgreSQL need not parse it. */
 
 const noBytes = -1
-/** Characters of a text that is written sooner than somebody is asked to write it. */
+/** Up to so many characters, to call Buffer costs more than to write them one by one. */
 const shortText = 48
 const textOid = 25
 
@@ -50,21 +50,22 @@ class Bytes {
   text(text: string): void {
     const { length } = text
     this.room(4 + 3 * length)
-    const written = (length <= shortText && this.ascii(text)) || this.bytes.write(text, this.end + 4)
+    const isWritten = length <= shortText && this.ascii(text)
+    const written = isWritten ? length : this.bytes.write(text, this.end + 4)
     this.put32(written)
     this.end += written
   }
 
-  /** Puts a text where the next field will have its bytes. @returns how many these are; 0 when it is no ASCII, or empty */
-  private ascii(text: string): number {
+  /** Puts a text where the next field will have its bytes; false when it is not ASCII. */
+  private ascii(text: string): boolean {
     const { bytes } = this
     const begin = this.end + 4
     for (let index = 0; index < text.length; index += 1) {
       const code = text.charCodeAt(index)
-      if (code > 0x7f) return 0
+      if (code > 0x7f) return false
       bytes[begin + index] = code
     }
-    return text.length
+    return true
   }
 
   /** As a field. @param high the upper 32 bits, signed @param low the lower ones */
