@@ -3,8 +3,8 @@ import type { Database, Statement } from './database.ts'
 import type { EventJson } from './event-store.ts'
 
 /**
- * A page ends with the event that takes its data and metadata beyond so many bytes (UTF-8 JSON): it is bounded by memory
- * too, not by the number of events alone.
+ * A page ends with the event that takes its data and metadata beyond so many bytes (UTF-8 JSON), or, read in bulk, with the
+ * last that is whole by then: it is bounded by memory too, not by the number of events alone.
  */
 export const maxPageBytes = 4_194_304
 
